@@ -1,0 +1,120 @@
+"""An equipment card: what a machine is, what it measures, and how it can fail.
+
+The engineer writes it; detection takes units and limits from it, the rules and the model its
+faults. Reading the files (folders, inheritance, ``equipment.json``) is ``diagnose.library``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from edge_agent.config.section import Section
+from edge_agent.diagnosis import Severity
+
+SYMPTOM_WORDS: dict[str, str] = {
+    "rises": "up",
+    "up": "up",
+    "high": "up",
+    "falls": "down",
+    "down": "down",
+    "low": "down",
+    "noisy": "noisy",
+    "fluctuates": "noisy",
+    "frozen": "frozen",
+    "stuck": "frozen",
+    "unchanged": "normal",
+    "normal": "normal",
+}
+"""What an engineer may write for a symptom → the direction that the evidence carries."""
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
+
+
+class CardSignal(Section):
+    """One measured quantity."""
+
+    unit: str = Field(default="", max_length=32)
+    """Unit of the readings, for people: ``bar``, ``L/min``, ``°C``."""
+    meaning: str = Field(default="", max_length=300)
+    """What it measures and where."""
+    normal: tuple[float, float] | None = None
+    """Usual range in operation; leaving it is evidence whatever the baseline says."""
+    physical: tuple[float, float] | None = None
+    """What the sensor can measure at all; a value outside is the sensor's fault."""
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> CardSignal:
+        for name, limits in (("normal", self.normal), ("physical", self.physical)):
+            if limits is not None and not limits[0] < limits[1]:
+                raise ValueError(f"{name} = {list(limits)}: the lower limit comes first")
+        return self
+
+
+class CardFault(Section):
+    """One way to fail."""
+
+    id: Identifier
+    """Stable name for programs."""
+    title: Text
+    """Short name for people."""
+    description: Text
+    """What happens and what it does to the signals, in plain language."""
+    symptoms: dict[str, str] = {}
+    """Optional, formal: signal → ``rises``, ``falls``, ``noisy``, ``frozen`` or ``unchanged``."""
+    severity: Severity = Severity.WARNING
+    """How urgent it is."""
+    actions: tuple[Text, ...] = ()
+    """What to do, in order; nothing else is ever recommended."""
+
+    @model_validator(mode="after")
+    def _known_words(self) -> CardFault:
+        for signal, word in self.symptoms.items():
+            if word not in SYMPTOM_WORDS:
+                allowed = ", ".join(SYMPTOM_WORDS)
+                raise ValueError(f"symptoms.{signal} = {word!r}: write one of {allowed}")
+        return self
+
+
+class Card(Section):
+    """What a diagnoser may know of a machine."""
+
+    equipment: str = Field(min_length=1, max_length=200)
+    """Name in the telemetry; ``pump-*`` matches several machines of one kind."""
+    title: str = Field(default="", max_length=200)
+    """Name for people."""
+    description: str = Field(default="", max_length=4000)
+    """What the machine is and does."""
+    simulated: bool = False
+    """The telemetry comes from a simulator; every result then says so."""
+    sample_period_s: float | None = Field(default=None, gt=0)
+    """Usual time between two readings of a signal, seconds; absent: learned."""
+    kind: Literal["machine", "process"] = "machine"
+    """A ``process`` (a plant under closed-loop control) may move several signals normally."""
+    signals: dict[str, CardSignal] = Field(default={}, max_length=300)
+    """Signals by their name in the telemetry."""
+    faults: tuple[CardFault, ...] = Field(default=(), max_length=500)
+    """The fault catalogue."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Card:
+        seen: set[str] = set()
+        for fault in self.faults:
+            if fault.id in seen:
+                raise ValueError(f"faults: the id {fault.id!r} stands twice")
+            seen.add(fault.id)
+            for signal in fault.symptoms:
+                if signal not in self.signals:
+                    known = ", ".join(self.signals) or "none"
+                    raise ValueError(
+                        f"faults.{fault.id}.symptoms: no signal {signal!r}; the card has: {known}"
+                    )
+        return self
+
+    def matches(self, equipment: str) -> bool:
+        """Whether this card describes the machine of that name (``*`` stands for any text)."""
+        pattern = ".*".join(re.escape(part) for part in self.equipment.split("*"))
+        return re.fullmatch(pattern, equipment) is not None

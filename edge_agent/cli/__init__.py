@@ -1,0 +1,32 @@
+"""The command line: one Typer app, a module per group of commands.
+
+Exit codes: 0 fine, 1 found a problem, 2 wrong usage, 78 bad configuration.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from edge_agent.errors import BadConfig, EdgeAgentError
+
+app = typer.Typer(
+    name="edge-agent",
+    help="Diagnostic agent for factory gateways.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; our own errors become one message and an exit code."""
+    try:
+        app()
+    except BadConfig as error:
+        typer.echo(f"edge-agent: {error}", err=True)
+        sys.exit(78)
+    except EdgeAgentError as error:
+        typer.echo(f"edge-agent: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,70 @@
+"""What the diagnosis asks of a model and what it gets back, whatever engine runs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from edge_agent.finding import Record
+
+
+class ModelIdentity(Record):
+    """Which model answered, exactly."""
+
+    name: str
+    sha256: str
+    tier: str
+    prompt_version: str = ""
+
+
+class Choice(Record):
+    """An enumerated question that is answered by likelihood, not by generated text.
+
+    The engine appends ``question`` to the prompt, scores each of ``options`` as its
+    continuation, and returns the normalised probabilities.
+    """
+
+    name: str
+    question: str
+    options: tuple[str, ...]
+
+
+class CompletionRequest(Record):
+    """One prompt: a prefix that repeats (system text and card) and a suffix that does not."""
+
+    request_id: str
+    system: str
+    """System message; together with ``context`` it forms the prefix kept in the KV cache."""
+    context: str
+    """The unchanging start of the user message: the equipment card."""
+    question: str
+    """The changing end of the user message: evidence and task."""
+    json_schema: dict[str, Any]
+    max_tokens: int = Field(gt=0)
+    choices: tuple[Choice, ...] = ()
+    seed: int = 0
+    greedy: bool = False
+    token_gap_s: float = 0.0
+    threads: int = 2
+    deadline_s: float = 120.0
+
+
+class Completion(Record):
+    """The model's answer with its cost."""
+
+    text: str
+    """A JSON document valid under the request's schema."""
+    probabilities: dict[str, dict[str, float]] = {}
+    """For each ``Choice``: option → normalised likelihood."""
+    tokens_in: int
+    """Prompt tokens, those served from the cache included."""
+    tokens_cached: int
+    tokens_out: int
+    tokens_forced: int
+    """Output tokens that the schema left no choice about."""
+    seconds: float
+    prefill_seconds: float
+    decode_seconds: float
+    cpu_seconds: float
+    model: ModelIdentity

@@ -1,0 +1,29 @@
+"""``[diagnose]``: equipment cards, and when and how a diagnosis is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from edge_agent.config.section import Section
+
+
+class DiagnoseSection(Section):
+    """Diagnosis."""
+
+    cards: Path = Path("equipment")
+    """Folder of equipment cards (TOML); relative to the settings file."""
+    settle_s: float = Field(default=20.0, ge=0, le=3600)
+    """Source time between the opening of an incident and its first diagnosis, seconds: early
+    evidence is thin. The incident itself is published at once."""
+    attempts: int = Field(default=3, ge=1, le=10)
+    """Tries at one job before it is quarantined and the rules' answer stands alone."""
+    deadline_s: float = Field(default=180.0, ge=1, le=86_400)
+    """Longest time for one attempt of the model, seconds."""
+    expire_s: float = Field(default=86_400.0, ge=60)
+    """A job that could not start within this time is answered by the rules, seconds."""
+    max_tokens: int = Field(default=160, ge=16, le=4096)
+    """Answer tokens at most; the governor may allow fewer."""
+    undetermined_below: float = Field(default=0.35, ge=0, le=1)
+    """A best fault less probable than this is published as ``undetermined``."""

@@ -1,0 +1,103 @@
+"""The whole settings document."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from edge_agent.config.broker import MqttSection
+from edge_agent.config.detect import DetectSection
+from edge_agent.config.diagnose import DiagnoseSection
+from edge_agent.config.govern import GovernSection
+from edge_agent.config.inference import InferenceSection
+from edge_agent.config.section import Section
+from edge_agent.config.telemetry import TelemetrySection
+
+TOPIC_WORD = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+def _topic_word(text: str) -> str:
+    if not TOPIC_WORD.fullmatch(text):
+        raise ValueError("1 to 64 letters, digits and _ . : - (it is one level of a topic)")
+    return text
+
+
+class AgentSection(Section):
+    """``[agent]``: who this gateway is."""
+
+    id: Annotated[str, AfterValidator(_topic_word)] = "gateway"
+    """Name of this gateway, unique in the fleet."""
+    topic_prefix: str = Field(default="edge", pattern=r"^[^#+$][^#+]{0,200}$")
+    """Everything we publish lies below ``{topic_prefix}/{id}/``."""
+    shutdown_grace_s: float = Field(default=20.0, ge=1, le=300)
+    """SIGTERM: how long the current job may take to finish, seconds."""
+
+
+class StoreSection(Section):
+    """``[store]``: the one SQLite file."""
+
+    state_dir: Path = Path("/var/lib/edge-agent")
+    """Directory of everything that outlives a restart; under systemd ``$STATE_DIRECTORY``."""
+    max_mb: int = Field(default=256, ge=8)
+    """Bound on the database file, megabytes."""
+    outbox_rows: int = Field(default=100_000, ge=100)
+    """Bound on waiting messages; the oldest of the lowest priority are shed and counted."""
+
+
+class PublishSection(Section):
+    """``[publish]``: results out."""
+
+    retain_diagnosis: bool = False
+    """Keep the last diagnosis of each machine at the broker."""
+    window: int = Field(default=16, ge=1, le=1000)
+    """Messages in flight at once."""
+
+
+class HealthSection(Section):
+    """``[health]``: what we say of ourselves."""
+
+    interval_s: float = Field(default=60.0, ge=1, le=3600)
+    """Seconds between two ``…/health`` messages."""
+
+
+class RolloutSection(Section):
+    """``[rollout]``: configuration from afar."""
+
+    trust_anchors: Path | None = None
+    """File of ed25519 public keys that may sign desired settings; absent: unsigned documents
+    are accepted, which ``check`` and the log say loudly."""
+    probation_s: float = Field(default=60.0, ge=1, le=3600)
+    """A new revision must keep everything healthy this long to be confirmed, seconds."""
+
+
+class LogSection(Section):
+    """``[log]``: what goes to the journal."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe level that is written."""
+    format: Literal["auto", "console", "json"] = "auto"
+    """``auto``: for people on a terminal, JSON otherwise."""
+
+
+class Settings(Section):
+    """Everything the agent can be told; every key has a default but the machines themselves."""
+
+    agent: AgentSection = AgentSection()
+    mqtt: MqttSection = MqttSection()
+    telemetry: TelemetrySection = TelemetrySection()
+    detect: DetectSection = DetectSection()
+    diagnose: DiagnoseSection = DiagnoseSection()
+    inference: InferenceSection = InferenceSection()
+    govern: GovernSection = GovernSection()
+    publish: PublishSection = PublishSection()
+    store: StoreSection = StoreSection()
+    health: HealthSection = HealthSection()
+    rollout: RolloutSection = RolloutSection()
+    log: LogSection = LogSection()
+
+    def topic(self, name: str) -> str:
+        """Our own topic ``{prefix}/{agent id}/{name}``."""
+        return f"{self.agent.topic_prefix}/{self.agent.id}/{name}"

@@ -1,0 +1,55 @@
+"""``[telemetry]``: which topics to read, and how their payloads become readings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from edge_agent.config.section import Section
+
+
+class SourceSection(Section):
+    """``[[telemetry.sources]]``: one topic template and how to read what is published there."""
+
+    topic: str = Field(min_length=1, max_length=1024)
+    """Template such as ``plant/{site}/{equipment}/{signal}``: a name in braces matches one level
+    and is used, ``_`` matches one level and is ignored, a last ``#`` matches the rest."""
+    format: Literal["json", "plain"] = "json"
+    """``json``: an object of signals, or the value of one signal; ``plain``: a bare number."""
+    equipment: str | None = None
+    """Fixed equipment name, where the topic does not carry it."""
+    signal: str | None = None
+    """Fixed signal name, where neither topic nor payload carries it."""
+    values: str = ""
+    """Dotted path to the object that holds the signals (``data.values``); empty: the top."""
+    time: str | None = None
+    """Dotted path to the source's timestamp; absent: the time of arrival."""
+    time_format: Literal["unix", "unix_ms", "iso8601"] = "iso8601"
+    """How the timestamp is written; an ISO time without a zone is taken as UTC."""
+    rename: dict[str, str] = {}
+    """Signal names in the payload → names in the equipment card."""
+    ignore: tuple[str, ...] = ()
+    """Keys of the payload that are no signals."""
+    qos: Literal[0, 1] = 1
+    """Quality of service to subscribe with. QoS 2 would lose data with late acknowledgement."""
+
+
+class TelemetrySection(Section):
+    """Telemetry in."""
+
+    share_group: str | None = None
+    """Shared subscription group: several agents split one plant (``$share/{group}/…``)."""
+    sources: tuple[SourceSection, ...] = (
+        SourceSection(topic="plant/{equipment}/telemetry", time="timestamp"),
+    )
+    inbox_messages: int = Field(default=20_000, ge=100, le=10_000_000)
+    """Messages that may wait for the intake; past that the oldest are shed and counted."""
+    inbox_mb: int = Field(default=16, ge=1, le=4096)
+    """The same in megabytes of payload."""
+    max_payload_kb: int = Field(default=256, ge=1, le=262_144)
+    """Larger payloads are dead-lettered unread."""
+    max_equipment: int = Field(default=500, ge=1)
+    """Cap on machines; readings of further ones are counted and dropped, said once."""
+    max_signals: int = Field(default=300, ge=1)
+    """Cap on signals of one machine."""

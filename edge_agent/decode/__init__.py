@@ -1,0 +1,1 @@
+"""Bytes → ``Reading``, or ``BadPayload``. Pure."""

@@ -1,0 +1,1 @@
+"""``Reading`` → ``Finding``: knows normal, notices what leaves it. Pure."""

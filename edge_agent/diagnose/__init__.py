@@ -1,0 +1,1 @@
+"""``Job`` → ``Diagnosis``: the rules rank, the model words, code checks."""

@@ -1,0 +1,76 @@
+"""The result an operator reads: which fault, how sure, on what evidence, what to do."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from edge_agent.completion import ModelIdentity
+from edge_agent.finding import Record, SignalEvidence, Window
+from edge_agent.level import Level
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Severity(StrEnum):
+    """How urgent a fault is; taken from the equipment card, never from a model."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+    @property
+    def priority(self) -> int:
+        """Order in queues: lower goes first."""
+        return {"critical": 0, "warning": 1, "info": 2}[self.value]
+
+
+class RankedFault(Record):
+    """A fault of the equipment card with its probability."""
+
+    id: str
+    title: str
+    probability: Probability
+
+
+class Cost(Record):
+    """What this diagnosis took."""
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    seconds: float = 0.0
+    joules: float = 0.0
+    joules_measured_or_estimated: Literal["measured", "estimated"] = "estimated"
+
+
+class Diagnosis(Record):
+    """The published result; receivers deduplicate on ``diagnosis_id``."""
+
+    schema_version: Literal[1] = 1
+    diagnosis_id: str
+    """Deterministic from the job: the same on every attempt."""
+    incident_id: str
+    agent_id: str
+    equipment: str
+    simulated: bool = False
+    """True where the telemetry came from the built-in simulator."""
+    created_at: str
+    """RFC 3339, UTC."""
+    clock_trusted: bool
+    window: Window
+    verdict: Literal["diagnosed", "undetermined"]
+    fault: RankedFault | None
+    """The most probable fault; None when undetermined."""
+    alternatives: tuple[RankedFault, ...] = ()
+    severity: Severity
+    explanation: str
+    evidence: tuple[SignalEvidence, ...]
+    recommended_actions: tuple[str, ...] = ()
+    source: Literal["model", "rules"]
+    source_reason: str = ""
+    """Why the rules answered alone, where they did."""
+    model: ModelIdentity | None = None
+    cost: Cost = Cost()
+    governor_level: Level

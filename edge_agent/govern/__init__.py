@@ -1,0 +1,1 @@
+"""Power, memory and heat → ``Level``. The only user of psutil and sysfs."""

@@ -1,0 +1,1 @@
+"""Prompt → tokens: the model's catalogue, plan, engine and worker process."""

@@ -1,0 +1,47 @@
+"""The governor's levels: how much the agent may spend right now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Level(StrEnum):
+    """From everything to nothing; each step spends less than the one before."""
+
+    FULL = "full"
+    ECO = "eco"
+    SHORT = "short"
+    RULES_ONLY = "rules-only"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What one diagnosis may use, as the governor decided it."""
+
+    level: Level
+    reason: str
+    """Why this level holds, for a person."""
+    wait_s: float = 0.0
+    """Ask again after this long; 0 when the job may start now."""
+    max_tokens: int = 256
+    threads: int = 2
+    token_gap_s: float = 0.0
+    """Pause between two decoded tokens, which spreads the energy over time."""
+
+    @property
+    def may_use_model(self) -> bool:
+        """Whether tokens may be spent at all at this level."""
+        return self.level in (Level.FULL, Level.ECO, Level.SHORT)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What one piece of work took."""
+
+    seconds: float
+    cpu_seconds: float
+    joules: float
+    measured: bool
+    """True where a power sensor measured it, False where it was estimated."""

@@ -1,0 +1,1 @@
+"""Everything that outlives a restart, in one SQLite file. The only user of sqlite3."""
