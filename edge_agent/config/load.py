@@ -47,9 +47,7 @@ def validate(model: type[Model], document: Mapping[str, Any], *, where: str) -> 
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise BadConfig(
-            "\n".join(f"{where}: {line}" for line in _explain(model, error))
-        ) from None
+        raise BadConfig("\n".join(f"{where}: {line}" for line in _explain(model, error))) from None
 
 
 def _explain(model: type[BaseModel], error: ValidationError) -> list[str]:
@@ -76,7 +74,7 @@ def _siblings(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     return sorted(node.model_fields) if node else []
 
 
-def _section_of(annotation: Any) -> type[BaseModel] | None:
+def _section_of(annotation: object) -> type[BaseModel] | None:
     """The model inside an annotation such as ``tuple[SourceSection, ...]``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
