@@ -39,7 +39,12 @@ from edge_agent.telemetry import Message
 
 log = structlog.get_logger(__name__)
 
-CONTROL_INBOX_MESSAGES = 200
+
+CONTROL_INBOX = (200, 8)
+"""Bound on waiting control messages: (messages, megabytes)."""
+SNAPSHOT_KIND = "baseline"
+ROLLOUT_KEY = "config"
+GOVERNOR_KEY = "governor"
 
 
 class Ending(Enum):
@@ -50,3 +55,28 @@ class Ending(Enum):
     """Settings that need a restart were applied: build the agent anew."""
     FAILED = "failed"
     """A loop died or stood still: exit non-zero and let systemd restart."""
+
+
+class Agent:
+    """One gateway's agent. ``document``: the tables of the settings file; ``base``: the folder
+    that its relative paths are seen from.
+
+    Raises ``BadConfig`` for settings or cards that are wrong, ``Unavailable`` where another
+    instance holds the state directory.
+    """
+
+    def __init__(self, document: Mapping[str, Any], base: Path) -> None:
+        self._base = base
+        own = self._validate(document)
+        self._wake = threading.Event()
+        self._ending: Ending | None = None
+        self.store = Store.open(own.store.state_dir / "edge-agent.db", own.store)
+        self._rollout = ConfigRollout(document, self._rollout_memory(), self._rollout_effects())
+        self.settings = self._rollout.resume()
+        self._cards = CardLibrary.load(self.settings.diagnose.cards)
+        self._supervisor = Supervisor()
+        self._casebook = Casebook(self.store, self.settings, self._wake.set)
+        self._build_broker()
+        self._build_intake()
+        self._build_diagnosis()
+        self._build_control()
