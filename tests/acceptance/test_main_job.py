@@ -28,7 +28,7 @@ def pump_rows(fault: FaultName | None, rows: int = ROWS, seed: int = 7) -> list[
 
 @pytest.fixture
 def everything(broker: Mosquitto) -> Iterator[Client]:
-    with Client(broker.port, "edge/#") as client:
+    with Client(broker.port, "edge/#", "answers/#") as client:
         yield client
 
 
@@ -198,13 +198,13 @@ def test_commands_answer_with_correlation_data(
     with Daemon(write_settings(tmp_path, broker.port)):
         everything.wait_for("edge/gw1/status", online)
         everything.say(
-            "edge/gw1/cmd/status", {}, response_topic="edge/answers/me", correlation=b"\x01\x02"
+            "edge/gw1/cmd/status", {}, response_topic="answers/me", correlation=b"\x01\x02"
         )
-        answer = everything.wait_for("edge/answers/me")
+        answer = everything.wait_for("answers/me")
         assert answer.correlation == b"\x01\x02"
         assert json.loads(answer.payload)
-        everything.say("edge/gw1/cmd/nonsense", b"{}", response_topic="edge/answers/other")
-        assert "nonsense" in everything.wait_for("edge/answers/other").payload.decode()
+        everything.say("edge/gw1/cmd/nonsense", b"{}", response_topic="answers/other")
+        assert "nonsense" in everything.wait_for("answers/other").payload.decode()
 
 
 @pytest.mark.model
@@ -218,10 +218,10 @@ def test_a_diagnosis_on_demand(broker: Mosquitto, everything: Client, tmp_path: 
         everything.say(
             "edge/gw1/cmd/diagnose",
             {"equipment": "simulated-pump"},
-            response_topic="edge/answers/d",
+            response_topic="answers/d",
             correlation=b"42",
         )
-        answer = everything.wait_for("edge/answers/d", seconds=90)
+        answer = everything.wait_for("answers/d", seconds=90)
         assert answer.correlation == b"42"
         assert answer.json["equipment"] == "simulated-pump"
         assert answer.json["verdict"] == "undetermined"
