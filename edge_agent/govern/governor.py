@@ -99,7 +99,12 @@ class Governor:
             self._standing = decide(pressing, before, now, self._settings.hysteresis_s)
             self._plan_memory(now)
         if before.level is not self._standing.level:
-            log.info("level", level=str(self._standing.level), reason=self._standing.reason)
+            log.info(
+                "governor_level",
+                before=str(before.level),
+                now=str(self._standing.level),
+                reason=self._standing.reason,
+            )
 
     def admit(self, priority: int, tokens: int, model: str = "") -> Allowance:
         """What a diagnosis of ``tokens`` (prompt and answer) may use now; ``priority`` 0 is a

@@ -66,7 +66,7 @@ LADDERS: Mapping[Cause, tuple[Rung, ...]] = {
     Cause.HEAT: (
         Rung(Level.ECO, 0.0, -0.2),
         Rung(Level.SHORT, 0.4, 0.1),
-        Rung(Level.RULES_ONLY, 0.7, 0.4),
+        Rung(Level.RULES_ONLY, 0.7, 0.45),
         Rung(Level.PAUSED, 0.9, 0.6),
     ),
     Cause.BATTERY: (

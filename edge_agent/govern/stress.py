@@ -15,7 +15,7 @@ FLAG_WEIGHT = {
     "soft temperature limit": 0.3,
 }
 """Under-voltage comes right before a brown-out; the others are slower."""
-LOST_HEAT = 0.45
+LOST_HEAT = 0.42
 """A heat sensor that was lost: work shortly, as if half the margin were gone."""
 CAPPED_SHARE = 0.8
 """cpufreq permits less than this of the nominal clock: somebody is already throttling."""
