@@ -68,7 +68,7 @@ class Recording:
         return int((np.diff(self.times) < 0).sum())
 
     def rows(self, origin: float = 0.0) -> Iterator[tuple[float, dict[str, float]]]:
-        """(source time in Unix seconds, signal → value) of each row, holes left out.
+        """(Unix seconds, signal → value) of each row; holes and empty rows are left out.
 
         ``origin`` is the Unix time of a ``relative`` recording's zero.
         """
@@ -79,7 +79,8 @@ class Recording:
                 for name, value in zip(self.columns, row, strict=True)
                 if not math.isnan(value)
             }
-            yield at + shift, present
+            if present:
+                yield at + shift, present
 
 
 def read_recording(path: Path) -> Recording:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
+from typing import TypeVar
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -27,8 +28,7 @@ CONNECT_TIMEOUT_S = 10.0
 STALL_S = 60.0
 """A broker that acknowledges nothing for this long is reported, seconds."""
 
-Row = tuple[float, Mapping[str, float]]
-"""(source time in Unix seconds, signal → value)."""
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ class Client:
                 return
             reasons.append(f"MQTT {name}: {reason}")
         raise Unavailable(
-            f"broker {self._where}: no connection ({'; '.join(reasons)}); check --host and --port and "
-            "that the broker runs"
+            f"broker {self._where}: no connection ({'; '.join(reasons)}); check --host and --port "
+            "and that the broker runs"
         )
 
     def _attempt(self, protocol: MQTTProtocolVersion) -> str:
@@ -219,20 +219,21 @@ class Streamed:
 
 
 def stream(
-    rows: Iterable[Row],
-    send: Callable[[float, Mapping[str, float]], None],
+    rows: Iterable[tuple[float, Row]],
+    send: Callable[[float, Row], None],
     *,
     speed: float | None,
     stop: threading.Event,
 ) -> Streamed:
-    """Send rows at ``speed`` times their own pace (None: as fast as the receiver takes them).
+    """Send (seconds, row) pairs at ``speed`` times their own pace; None: as fast as ``send``
+    takes them.
 
     A time that jumps back costs no wait. ``stop`` ends it between two rows.
     """
     began = time.monotonic()
     count = 0
     origin: float | None = None
-    for at, values in rows:
+    for at, row in rows:
         if origin is None:
             origin = at
         if speed is not None:
@@ -241,7 +242,6 @@ def stream(
                 break
         if stop.is_set():
             break
-        if values:
-            send(at, values)
-            count += 1
+        send(at, row)
+        count += 1
     return Streamed(count, time.monotonic() - began)

@@ -7,7 +7,7 @@ appears: by the equipment's name, by its card, and by an MQTT user property.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +33,11 @@ from edge_agent.simulate.motor import (
     warmer,
 )
 from edge_agent.simulate.sensors import Instruments
+
+SIMULATED_EQUIPMENT = "simulated-pump"
+"""Name of the simulated machine, and of its card."""
+SIMULATED_PROPERTY = {"simulated": "true"}
+"""MQTT 5 user property on every message of simulated telemetry."""
 
 ROOM = 21.0
 """°C around the machine, on average."""
@@ -191,3 +196,14 @@ class PumpLoop:
             "bearing_temperature": self._temperatures.bearing,
             "fluid_temperature": self._temperatures.fluid,
         }
+
+
+def pump_rows(
+    faults: Sequence[Fault], *, seed: int, rate: float, duration: float | None, warm: bool = True
+) -> Iterator[tuple[float, dict[str, float]]]:
+    """(simulated time, readings) of the pump, ``rate`` rows a second. Raises ``ValueError`` for
+    a sensor that it does not have."""
+    loop = PumpLoop(seed, faults, warm=warm)
+    while duration is None or loop.t < duration:
+        readings = loop.step(1.0 / rate)
+        yield loop.t, readings
