@@ -18,6 +18,7 @@ import structlog
 
 from edge_agent import __version__
 from edge_agent.casebook import Casebook
+from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.load import parse_settings, read_toml, resolve_paths
 from edge_agent.config.settings import Settings
 from edge_agent.control import Control
@@ -26,17 +27,26 @@ from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
 from edge_agent.diagnose.library import CardLibrary
 from edge_agent.diagnose.runner import DiagnosisLoop
-from edge_agent.errors import EdgeAgentError
 from edge_agent.govern.governor import Governor
 from edge_agent.health import Health
 from edge_agent.inbox import Inbox
 from edge_agent.inference.client import WorkerClient
 from edge_agent.intake import Intake, IntakeEffects
+from edge_agent.job import Job
+from edge_agent.level import Allowance, Spent
+from edge_agent.logs import configure_logs
 from edge_agent.mqtt import Broker
 from edge_agent.operations import Operations
-from edge_agent.publish.message import birth_message, reported_message, will_message
+from edge_agent.publish.message import (
+    birth_message,
+    health_message,
+    reported_message,
+    will_message,
+)
 from edge_agent.publish.publisher import Publisher
-from edge_agent.rollout.apply import ConfigRollout, Effects, Memory
+from edge_agent.rollout.apply import ConfigRollout
+from edge_agent.rollout.commands import Commands
+from edge_agent.rollout.effects import Effects, Memory
 from edge_agent.store.database import Store
 from edge_agent.supervisor import Supervisor, notify
 from edge_agent.telemetry import Message
@@ -49,6 +59,9 @@ CONFIG = "config"
 GOVERNOR = "governor"
 SUBSCRIBED = "subscribed"
 CONTROL_MESSAGES = 200
+PROMPT_TOKENS = 600
+"""Usual length of a prompt, for the governor's forecast."""
+TICK_S = 1.0
 MEGABYTE = 1_000_000
 
 
@@ -248,6 +261,39 @@ class Agent:
             beat=loop.beat,
         )
 
+    def _sections(self) -> dict[str, Callable[[], dict[str, Any]]]:
+        """What ``…/health`` and ``cmd/status`` say, by part."""
+        return {
+            "agent": lambda: {
+                "id": self.settings.agent.id,
+                "version": __version__,
+                "session_id": self._session,
+                "uptime_s": round(time.time() - self._started, 1),
+                "revision": self._rollout.reported().get("revision"),
+            },
+            "loops": self._supervisor.ages,
+            "mqtt": lambda: asdict(self._broker.status()),
+            "intake": lambda: {
+                "messages": self._intake.messages,
+                "readings": self._intake.readings,
+                "refused": self._dead_letters.count,
+                "waiting": len(self._inbox),
+                "shed": self._inbox.shed,
+            },
+            "equipment": lambda: cast(
+                "dict[str, Any]", self._intake.ask(lambda detection: detection.status())
+            ),
+            "store": lambda: {
+                "jobs": {str(state): count for state, count in self.store.jobs.counts().items()},
+                "outbox": asdict(self.store.outbox.counts()),
+                "mb": round(self.store.bytes_on_disk() / MEGABYTE, 2),
+                "alarms": self.store.alarms,
+            },
+            "publisher": self._publisher.status,
+            "governor": lambda: asdict(self._governor.status()),
+            "worker": lambda: asdict(self._worker.status()),
+        }
+
     # --- while running -------------------------------------------------------------------------
 
     def run(self, stop: threading.Event, reload: threading.Event) -> Ending:
@@ -318,7 +364,8 @@ class Agent:
         fresh = self._new_detection(settings, cards)
 
         def rebuild(old: Detection) -> Detection:
-            fresh.restore(old.snapshots())
+            self.store.snapshots.put_all(BASELINE, old.snapshots())
+            fresh.restore(self.store.snapshots.all(BASELINE))
             return fresh
 
         self._intake.swap(decoder, rebuild)
