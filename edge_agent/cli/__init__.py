@@ -9,6 +9,7 @@ import sys
 
 import typer
 
+from edge_agent.cli import bench, model
 from edge_agent.errors import BadConfig, EdgeAgentError
 
 app = typer.Typer(
@@ -18,6 +19,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(bench.app)
+app.add_typer(model.app)
 
 
 def main() -> None:
