@@ -1,5 +1,3 @@
-"""Fixtures that several folders share."""
-
-from __future__ import annotations
+"""Fixtures that every folder of tests may use."""
 
 pytest_plugins = ["brokers"]
