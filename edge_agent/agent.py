@@ -262,15 +262,11 @@ class Agent:
         loop = self._supervisor.add("publisher", lambda stop: self._publisher.run(stop, flush_s=FLUSH_S))
         outbox, broker = self.store.outbox, self._broker
         self._publisher = Publisher(
-            Backlog(pending=outbox.pending, sent=outbox.sent_all, park=self._park),
-            Line(send=broker.publish, window=lambda: broker.window, reset=broker.reset),
+            Backlog(pending=outbox.pending, sent=outbox.sent_all, park=outbox.park),
+            Line(send=broker.publish, room=broker.room, reset=broker.reset),
             window=self.settings.publish.window,
             beat=loop.beat,
         )
-
-    def _park(self, seq: int, until: Callable[[int], float], error: str) -> int:
-        refusals = self.store.outbox.refusals(seq)
-        return self.store.outbox.park(seq, until(refusals), error)
 
     def _wake(self) -> None:
         """Something was committed: the loops that live on it look at once."""

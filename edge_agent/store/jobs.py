@@ -135,6 +135,13 @@ class Jobs:
         rows = self._connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,))
         return _job(rows[0]) if rows else None
 
+    def of_incident(self, incident_id: str) -> Sequence[Job]:
+        """Every job that an incident has had, oldest first."""
+        rows = self._connection.execute(
+            "SELECT * FROM jobs WHERE incident_id = ? ORDER BY rowid", (incident_id,)
+        )
+        return [_job(row) for row in rows]
+
     def list(self, limit: int = 50, state: JobState | None = None) -> list[Job]:
         """The newest jobs, newest first; all of them, or those in one state."""
         rows = self._connection.execute(
