@@ -9,6 +9,7 @@ import sys
 
 import typer
 
+from edge_agent.cli.config import app as config_app
 from edge_agent.errors import BadConfig, EdgeAgentError
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(config_app)
 
 
 def main() -> None:
