@@ -10,6 +10,9 @@ import sys
 import typer
 
 from edge_agent.cli.config import app as config_app
+from edge_agent.cli.demo import demo
+from edge_agent.cli.replay import replay
+from edge_agent.cli.simulate import simulate
 from edge_agent.errors import BadConfig, EdgeAgentError
 
 app = typer.Typer(
@@ -20,6 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(config_app)
+app.command()(demo)
+app.command()(simulate)
+app.command()(replay)
 
 
 def main() -> None:

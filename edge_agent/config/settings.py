@@ -45,6 +45,9 @@ class StoreSection(Section):
     """Bound on the database file, megabytes."""
     outbox_rows: int = Field(default=100_000, ge=100)
     """Bound on waiting messages; the oldest of the lowest priority are shed and counted."""
+    ballast_mb: int = Field(default=8, ge=0, le=1024)
+    """A file of this size is kept beside the database and given up when the disk is full, so
+    that there is room to send, shed and recover; megabytes."""
 
 
 class PublishSection(Section):
