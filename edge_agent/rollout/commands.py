@@ -27,7 +27,7 @@ from edge_agent.outgoing import Outgoing
 from edge_agent.rollout.admission import anchors_of
 from edge_agent.rollout.envelope import open_envelope, read_object
 from edge_agent.rollout.report import settings_schema_sha256, settings_schema_text
-from edge_agent.rollout.signature import verify
+from edge_agent.rollout.signature import TrustAnchors, verify
 from edge_agent.telemetry import Message
 
 log = structlog.get_logger()
@@ -120,9 +120,13 @@ class Commands:
         self,
         settings: Settings,
         commands: Sequence[Command],
+        *,
+        anchors: Callable[[], TrustAnchors | None] | None = None,
         clock_trusted: Callable[[], bool] = lambda: True,
     ) -> None:
+        """``anchors``: the keys that may sign now; absent: those of the settings' file."""
         self._settings = settings
+        self._anchors = anchors or (lambda: anchors_of(self._settings))
         self._clock_trusted = clock_trusted
         own = (
             Command("help", "List the commands.", CommandRequest, HelpAnswer, self._help),
@@ -194,7 +198,7 @@ class Commands:
 
     def _verified(self, payload: bytes) -> bytes:
         try:
-            anchors = anchors_of(self._settings)
+            anchors = self._anchors()
             if anchors is None:
                 raise Refused("unauthorised", "signed commands need rollout.trust_anchors")
             envelope = open_envelope(payload)

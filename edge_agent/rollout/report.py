@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any
 
 from edge_agent.config.settings import Settings
-from edge_agent.outgoing import Outgoing
 from edge_agent.rollout.decide import Rollout, RolloutState
 from edge_agent.rollout.document import PINNED_KEYS, RESTART_KEYS, fingerprint, shown
 
@@ -16,11 +15,14 @@ S = RolloutState
 _IN_EFFECT = frozenset({S.APPLYING, S.PROBATION})
 
 
-def reported(rollout: Rollout, settings: Settings, *, secured: bool) -> dict[str, Any]:
-    """The reported state. ``settings``: what is in effect; ``secured``: signatures are checked.
+def reported(
+    rollout: Rollout, settings: Settings, trusted_keys: list[str] | None
+) -> dict[str, Any]:
+    """The reported state. ``settings``: what is in effect; ``trusted_keys``: the names of
+    the keys that may sign; None where signatures are not checked.
 
     ``revision``/``state``/``reason`` speak of the latest desired document; ``effective`` of what
-    runs now. Every line of a ``reason`` begins with the path of the field that it is about.
+    runs now. Every line of a ``reason`` names the path of the field that it is about.
     """
     running = rollout.candidate if rollout.state in _IN_EFFECT else rollout.confirmed
     document: dict[str, Any] = {
@@ -34,10 +36,11 @@ def reported(rollout: Rollout, settings: Settings, *, secured: bool) -> dict[str
         "highest_revision": rollout.highest,
         "waiting_revision": rollout.waiting_revision,
         "refused": rollout.refused.model_dump(mode="json") if rollout.refused else None,
-        "secured": secured,
+        "secured": trusted_keys is not None,
         "effective": {
             "revision": running.revision if running else None,
             "signed_by": running.signed_by if running else None,
+            "trusted_keys": trusted_keys,
             "hash": fingerprint(settings),
             "settings": shown(settings),
         },
@@ -46,7 +49,7 @@ def reported(rollout: Rollout, settings: Settings, *, secured: bool) -> dict[str
         "local_keys": list(PINNED_KEYS),
         "settings_schema_sha256": settings_schema_sha256(),
     }
-    if not secured:
+    if trusted_keys is None:
         document["warning"] = (
             "no trust anchors: anyone who may publish here can change this gateway; set"
             " rollout.trust_anchors"
@@ -76,10 +79,3 @@ def settings_schema_text() -> str:
 def settings_schema_sha256() -> str:
     """Identifies the schema in the reported state, which stays small."""
     return hashlib.sha256(settings_schema_text().encode("utf-8")).hexdigest()
-
-
-def reported_message(topic: str, document: dict[str, Any]) -> Outgoing:
-    """The retained message with the reported state."""
-    payload = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
-    key = f"reported-{hashlib.sha256(payload).hexdigest()[:32]}"
-    return Outgoing(topic=topic, payload=payload, key=key, retain=True)
