@@ -1,4 +1,4 @@
-"""``edge-agent config``: look at settings, check them, sign them."""
+"""``edge-agent config``: look at settings, check them, sign them; ``fleet`` has the rest."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from edge_agent.cli import fleet
 from edge_agent.errors import BadConfig
 
 app = typer.Typer(name="config", help="Settings: look, check, sign, push.", no_args_is_help=True)
+for command in (fleet.push, fleet.rollback, fleet.status, fleet.watch, fleet.diff):
+    app.command()(command)
 
 DEFAULT_FILE = Path("/etc/edge-agent/edge-agent.toml")
 ConfigFile = Annotated[
@@ -73,6 +76,14 @@ def schema() -> None:
     from edge_agent.rollout.report import settings_schema_text
 
     typer.echo(settings_schema_text())
+
+
+@app.command()
+def reference() -> None:
+    """Print a settings file with every key, its meaning and its default."""
+    from edge_agent.config.reference import annotated_toml
+
+    typer.echo(annotated_toml())
 
 
 @app.command()

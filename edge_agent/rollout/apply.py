@@ -182,11 +182,11 @@ class ConfigRollout:
         try:
             desired, content = self._admit(payload, now)
         except BadConfig as error:
-            self._refuse(str(error))
+            self._refuse(payload, str(error))
             return
         verdict, why = judge_revision(self._rollout, content.revision, content.digest)
         if verdict is Verdict.REPLAYED:
-            self._refuse(why, desired.revision)
+            self._refuse(payload, why, desired.revision)
         elif verdict is Verdict.NEW and desired.revision != self._rollout.waiting_revision:
             self._save(
                 waiting=base64.b64encode(payload).decode("ascii"),
@@ -214,9 +214,12 @@ class ConfigRollout:
         trusted_now = now if self._effects.clock_trusted() else None
         return admit(payload, self._settings, anchors, trusted_now)
 
-    def _refuse(self, reason: str, revision: int | None = None) -> None:
+    def _refuse(self, payload: bytes, reason: str, revision: int | None = None) -> None:
         """Say that a document was refused, without touching what is under way."""
-        refused = Outcome(state=S.REJECTED, revision=revision, reason=reason[:2000])
+        document = hashlib.sha256(payload).hexdigest()
+        refused = Outcome(
+            state=S.REJECTED, revision=revision, reason=reason[:2000], document=document
+        )
         if refused != self._rollout.refused:
             log.warning("config_refused", revision=revision, reason=reason)
             self._save(refused=refused)

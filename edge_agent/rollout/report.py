@@ -29,12 +29,14 @@ def reported(
         "schema_version": 1,
         "agent_id": settings.agent.id,
         "revision": rollout.revision,
+        "document": rollout.digest,
         "state": rollout.state.value,
         "result": _result(rollout.state),
         "reason": rollout.reason,
         "failures": rollout.failures,
         "highest_revision": rollout.highest,
         "waiting_revision": rollout.waiting_revision,
+        "restorable": _restorable(rollout),
         "refused": rollout.refused.model_dump(mode="json") if rollout.refused else None,
         "secured": trusted_keys is not None,
         "effective": {
@@ -55,6 +57,12 @@ def reported(
             " rollout.trust_anchors"
         )
     return document
+
+
+def _restorable(rollout: Rollout) -> list[int]:
+    """The revisions that a document may restore, newest first; 0 is the local file alone."""
+    kept = [one.revision for one in (rollout.confirmed, rollout.previous) if one is not None]
+    return [*kept, 0]
 
 
 def _result(state: RolloutState) -> str:
