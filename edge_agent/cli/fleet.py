@@ -76,7 +76,7 @@ class Push:
     timeout_s: float
 
 
-def push(
+def push(  # noqa: PLR0913, PLR0917 — a command line's options are its arguments
     file: Annotated[
         Path | None, typer.Argument(help="Settings, TOML or JSON: a patch, or with --whole all.")
     ] = None,
@@ -127,7 +127,7 @@ def push(
         finish(number, agents, run_push(link, plan, _narrator(as_json)), as_json=as_json)
 
 
-def rollback(
+def rollback(  # noqa: PLR0913, PLR0917 — a command line's options are its arguments
     agent: Agents = None,
     group: Group = None,
     to: Annotated[
@@ -194,14 +194,13 @@ def watch(
     with connect(config, host, port, prefix) as link, Live(fleet_table(link)) as live:
         try:
             while (left := end - time.monotonic()) > 0:
-                before = (link.reports, link.online)
-                link.wait_until(lambda: (link.reports, link.online) != before, min(left, 1.0))
+                link.wait_for_news(min(left, 1.0))
                 live.update(fleet_table(link))
         except KeyboardInterrupt:
             return
 
 
-def diff(
+def diff(  # noqa: PLR0913, PLR0917 — a command line's options are its arguments
     agent: Annotated[str, typer.Argument(help="A gateway.")],
     other: Annotated[str | None, typer.Argument(help="Another gateway.")] = None,
     file: Annotated[Path | None, typer.Option(help="A settings file instead.")] = None,

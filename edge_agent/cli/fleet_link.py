@@ -155,6 +155,11 @@ class FleetLink:
         with self._news:
             return self._news.wait_for(done, timeout_s)
 
+    def wait_for_news(self, timeout_s: float) -> None:
+        """Wait until something was reported, or the time is up."""
+        with self._news:
+            self._news.wait(timeout_s)
+
     def desire(self, agent: str, payload: bytes) -> None:
         """Publish a desired document for ``agent``, retained. Raises ``Unavailable``."""
         if self._client is None:

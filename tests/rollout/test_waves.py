@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,8 +48,12 @@ def test_outcomes_are_those_of_this_very_document() -> None:
 
 
 def test_groups_and_revisions_come_from_what_is_reported() -> None:
-    in_group = {"effective": {"settings": {"rollout": {"groups": ["pumps"]}}}}
-    reports = {"b": in_group, "a": in_group, "c": {"effective": 7, "highest_revision": 9}}
+    in_group: dict[str, Any] = {"effective": {"settings": {"rollout": {"groups": ["pumps"]}}}}
+    reports: dict[str, dict[str, Any]] = {
+        "b": in_group,
+        "a": in_group,
+        "c": {"effective": 7, "highest_revision": 9},
+    }
     assert members(reports, "pumps") == ["a", "b"]
     assert members(reports, None) == ["a", "b", "c"]
     assert next_revision(reports.values()) == 10
