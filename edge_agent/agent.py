@@ -55,6 +55,7 @@ CONFIG = "config"
 GOVERNOR = "governor"
 SUBSCRIBED = "subscribed"
 CONTROL_MESSAGES = 200
+CONTROL_MB = 8
 PROMPT_TOKENS = 600
 """Usual length of a prompt, for the governor's forecast."""
 TICK_S = 1.0
@@ -173,9 +174,7 @@ class Agent:
         def shed(message: Message) -> None:
             self._broker.ack(message)
 
-        self._inbox = Inbox(
-            telemetry.inbox_messages, telemetry.inbox_mb * MEGABYTE, on_shed=shed
-        )
+        self._inbox = Inbox(telemetry.inbox_messages, telemetry.inbox_mb * MEGABYTE, on_shed=shed)
         self._control_inbox = Inbox(CONTROL_MESSAGES, CONTROL_MB * MEGABYTE, on_shed=shed)
 
     def _build_broker(self) -> Broker:
@@ -259,18 +258,16 @@ class Agent:
         return self._worker.complete(request, lambda: cancelled() or self._governor.must_stop())
 
     def _build_publisher(self) -> None:
-        loop = self._supervisor.add("publisher", lambda stop: self._publisher.run(stop, flush_s=FLUSH_S))
+        loop = self._supervisor.add(
+            "publisher", lambda stop: self._publisher.run(stop, flush_s=FLUSH_S)
+        )
         outbox, broker = self.store.outbox, self._broker
         self._publisher = Publisher(
-            Backlog(pending=outbox.pending, sent=outbox.sent_all, park=self._park),
-            Line(send=broker.publish, window=lambda: broker.window, reset=broker.reset),
+            Backlog(pending=outbox.pending, sent=outbox.sent_all, park=outbox.park),
+            Line(send=broker.publish, room=broker.room, reset=broker.reset),
             window=self.settings.publish.window,
             beat=loop.beat,
         )
-
-    def _park(self, seq: int, until: Callable[[int], float], error: str) -> int:
-        refusals = self.store.outbox.refusals(seq)
-        return self.store.outbox.park(seq, until(refusals), error)
 
     def _wake(self) -> None:
         """Something was committed: the loops that live on it look at once."""

@@ -42,9 +42,9 @@ class Loop:
         def body() -> None:
             try:
                 self.run(stop)
-            except BaseException as error:  # noqa: BLE001 - kept, logged and ends the daemon
+            except BaseException as error:
                 self.failure = error
-                log.error("loop_failed", loop=self.name, exc_info=error)
+                log.exception("loop_failed", loop=self.name)
                 failed.set()
 
         self.beat()
