@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
@@ -204,7 +205,7 @@ class Agent:
 
     def _build_intake(self) -> Intake:
         settings = self.settings
-        loop = self._supervisor.add("intake", lambda stop: self._intake.run(stop))
+        loop = self._supervisor.add("intake")
         detection = self._new_detection(settings, self._cards)
         detection.restore(self.store.snapshots.all(BASELINE))
         effects = IntakeEffects(
@@ -216,7 +217,7 @@ class Agent:
         )
         self._dead_letters = DeadLetters(self._casebook.note_dead_letter)
         decoder = self._new_decoder(settings)
-        return Intake(
+        intake = Intake(
             self._inbox,
             decoder,
             detection,
@@ -224,6 +225,8 @@ class Agent:
             effects,
             settings.detect.snapshot_s,
         )
+        loop.run = intake.run
+        return intake
 
     def _new_decoder(self, settings: Settings) -> Decoder:
         return Decoder(settings.telemetry, settings.agent.topic_prefix)
@@ -232,7 +235,7 @@ class Agent:
         return Detection(settings.detect, cards.for_equipment, settings.agent.id)
 
     def _build_diagnosis(self) -> None:
-        loop = self._supervisor.add("diagnosis", lambda stop: self._diagnosis.run(stop))
+        loop = self._supervisor.add("diagnosis")
         self._diagnosis = DiagnosisLoop(
             claim=lambda: self.store.jobs.claim(time.time()),
             finish=self._casebook.finish,
@@ -246,6 +249,7 @@ class Agent:
             clock=time.time,
             beat=loop.beat,
         )
+        loop.run = self._diagnosis.run
 
     def _admit(self, job: Job) -> Allowance:
         return self._governor.admit(job.priority, PROMPT_TOKENS + self.settings.diagnose.max_tokens)
@@ -268,6 +272,7 @@ class Agent:
             window=self.settings.publish.window,
             beat=loop.beat,
         )
+        loop.run = partial(self._publisher.run, flush_s=FLUSH_S)
 
     def _wake(self) -> None:
         """Something was committed: the loops that live on it look at once."""
@@ -275,7 +280,7 @@ class Agent:
         self._diagnosis.notify()
 
     def _build_control(self) -> None:
-        loop = self._supervisor.add("control", lambda stop: self._control.run(stop))
+        loop = self._supervisor.add("control")
         self._health = Health(self._sections())
         operations = Operations(self.store, self._intake, self._health.report, self._wake)
         self._commands = Commands(self.settings, operations.commands())
@@ -287,6 +292,7 @@ class Agent:
             tick=self._tick,
             beat=loop.beat,
         )
+        loop.run = self._control.run
 
     def _birth_details(self) -> dict[str, Any]:
         worker = self._worker.status()

@@ -15,7 +15,7 @@ _SENSOR_PRIORITY = 2
 _MACHINE_PRIORITY = 1
 
 
-def job_for(  # noqa: PLR0913 - values only: it is pure
+def job_for(
     finding: Finding,
     previous: Sequence[Job],
     *,

@@ -144,7 +144,7 @@ class Jobs:
         )
         return [_job(row) for row in rows]
 
-    def of_incident(self, incident_id: str) -> list[Job]:
+    def of_incident(self, incident_id: str) -> Sequence[Job]:
         """Every job that an incident has had, oldest first."""
         rows = self._connection.execute(
             "SELECT * FROM jobs WHERE incident_id = ? ORDER BY created_at, rowid", (incident_id,)

@@ -13,17 +13,13 @@ from edge_agent import supervisor
 from edge_agent.supervisor import Supervisor, notify
 
 
-def void(_value: object) -> None:
-    """Forget a value."""
-
-
 def test_a_loop_that_raises_is_reported_and_sets_failed() -> None:
     watched = Supervisor()
 
     def run(_stop: threading.Event) -> None:
         raise ValueError("broken inside")
 
-    watched.add("intake", run)
+    watched.add("intake").run = run
     watched.start()
     assert watched.failed.wait(5)
     assert "intake" in (watched.complaint() or "")
@@ -33,7 +29,7 @@ def test_a_loop_that_raises_is_reported_and_sets_failed() -> None:
 def test_a_loop_that_stands_still_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     watched = Supervisor()
     release = threading.Event()
-    watched.add("publisher", lambda _stop: void(release.wait()))
+    watched.add("publisher").run = lambda _stop: release.wait()
     halts = watched.start()
     assert watched.complaint() is None
     monkeypatch.setattr(supervisor, "STALL_S", 0.0)
