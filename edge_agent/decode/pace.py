@@ -57,7 +57,7 @@ class Pace:
         """Whether enough doubted times in a row went forward at a pace of their own."""
         step = at - self._doubted
         steady = self._doubt > 0 and 0 <= step <= max(span, STEPS * self._doubted_step)
+        self._doubted_step = step if self._doubt > 0 and step > 0 else span
         self._doubt = self._doubt + 1 if steady else 1
-        self._doubted_step = step if steady else span
         self._doubted = at
         return self._doubt >= AGREEING
