@@ -19,6 +19,7 @@ from uuid import uuid4
 import structlog
 
 from edge_agent import __version__
+from edge_agent.card import Card
 from edge_agent.casebook import Casebook
 from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.load import parse_settings, read_toml, resolve_paths
@@ -94,9 +95,7 @@ class Agent:
         self.settings = self._rollout.resume()
         self._supervisor = Supervisor()
         self._cards = CardLibrary.load(self.settings.diagnose.cards)
-        self._casebook = Casebook(
-            self.store, self.settings, lambda name: self._cards.for_equipment(name), self._wake
-        )
+        self._casebook = Casebook(self.store, self.settings, self._card_for, self._wake)
         self._governor = self._build_governor()
         self._worker = self._build_worker()
         self._build_inboxes()
@@ -151,6 +150,10 @@ class Agent:
     def _ask_for_restart(self, why: str) -> None:
         log.info("restart_asked", reason=why)
         self._restart.set()
+
+    def _card_for(self, equipment: str) -> Card | None:
+        """The card as the settings have it now, also after they changed."""
+        return self._cards.for_equipment(equipment)
 
     def _build_governor(self) -> Governor:
         return Governor(
@@ -262,9 +265,7 @@ class Agent:
         return self._worker.complete(request, lambda: cancelled() or self._governor.must_stop())
 
     def _build_publisher(self) -> None:
-        loop = self._supervisor.add(
-            "publisher", lambda stop: self._publisher.run(stop, flush_s=FLUSH_S)
-        )
+        loop = self._supervisor.add("publisher")
         outbox, broker = self.store.outbox, self._broker
         self._publisher = Publisher(
             Backlog(pending=outbox.pending, sent=outbox.sent_all, park=outbox.park),
