@@ -316,7 +316,10 @@ class Link:
         self.connected = False
         if self.ended is None:
             cause = _CAUSES.get(reason.value, Cause.LOST)
-            self.ended = LinkFailed(f"{self._settings.host}: connection ended: {reason}", cause)
+            text = f"{self._settings.host}: connection ended: {reason}"
+            if cause is Cause.TAKEN_OVER:
+                text += "; another client uses our client id: give each its own mqtt.client_id"
+            self.ended = LinkFailed(text, cause)
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:  # noqa: ARG002
         reach("received")
