@@ -14,6 +14,7 @@ def test_fault_01_a_killed_broker_costs_nothing(
     subscribed(broker)
     peer.say(IN, *numbers(0, 10))
     wait_until(lambda: results(peer) == set(numbers(0, 10)))
+    wait_until(lambda: station.waiting() == 0)
     broker.kill()
     wait_until(lambda: not station.broker.connected)
     station.add(*numbered(10, 20))

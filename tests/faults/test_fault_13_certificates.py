@@ -13,6 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from station import Station, Stations, numbered
 
+# paho leaves the socket of a failed handshake to the garbage collector, which closes it.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*SSLSocket.*:pytest.PytestUnraisableExceptionWarning"
+)
 TLS_HANDSHAKE = 0x16
 NOW = dt.datetime.now(dt.UTC)
 
