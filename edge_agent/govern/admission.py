@@ -2,12 +2,12 @@
 
 While a job runs, ``budget - base`` flows in. So a job of ``joules`` above base that takes
 ``seconds`` needs ``joules - (budget - base) x seconds`` from the store; pauses between its tokens
-stretch it, and with enough of them it needs nothing.
+and fewer threads stretch it, and with enough of them it needs nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_agent.config.govern import GovernSection
@@ -99,11 +99,13 @@ def _from_store(
         return pace if short <= 0 else _wait(settings, pace, short / spare)
     store = bucket.joules - floor
     share = STORE_SHARE[pace.level]
-    gap = _gap(forecast, spare, max(0.0, store * share), pace.max_tokens)
-    if store >= 0 and gap <= LONGEST_GAP_S:
-        return _with(pace, token_gap_s=gap)
+    if store >= 0:
+        for threads in range(pace.threads, 0, -1):
+            gap = _gap(forecast, threads, spare, store * share)
+            if gap <= LONGEST_GAP_S:
+                return replace(pace, threads=threads, token_gap_s=round(gap, 4))
     most = bucket.capacity - floor
-    need = forecast.joules - spare * (forecast.seconds + LONGEST_GAP_S * TOKENS_PACED)
+    need = forecast.joules - spare * (forecast.seconds_with(1) + LONGEST_GAP_S * TOKENS_PACED)
     if need > most:
         return _rules(
             Level.RULES_ONLY,
@@ -112,7 +114,7 @@ def _from_store(
         )
     target = min(most, max(0.0, need / share))
     if store >= REACHED * target:
-        return _with(pace, token_gap_s=LONGEST_GAP_S)
+        return replace(pace, threads=1, token_gap_s=LONGEST_GAP_S)
     return _wait(settings, pace, (target - store) / spare)
 
 
@@ -122,19 +124,13 @@ REACHED = 0.98
 """A full store never quite fills while the base power wavers."""
 
 
-def _gap(forecast: Forecast, spare: float, store: float, tokens: int) -> float:
+def _gap(forecast: Forecast, threads: int, spare: float, store: float) -> float:
     """Pause between tokens that stretches a job until the store covers it, seconds."""
-    seconds = (forecast.joules - store) / spare - forecast.seconds
-    return max(0.0, seconds) / min(tokens, TOKENS_PACED)
+    seconds = (forecast.joules - store) / spare - forecast.seconds_with(threads)
+    return max(0.0, seconds) / TOKENS_PACED
 
 
 def _wait(settings: GovernSection, pace: Allowance, seconds: float) -> Allowance:
     if seconds > settings.longest_wait_s:
         return _rules(Level.RULES_ONLY, f"power: energy for a diagnosis only in {seconds:.0f} s")
-    return _with(pace, wait_s=min(ASK_AGAIN_S, max(0.2, seconds)))
-
-
-def _with(pace: Allowance, *, token_gap_s: float = 0.0, wait_s: float = 0.0) -> Allowance:
-    return Allowance(
-        pace.level, pace.reason, wait_s, pace.max_tokens, pace.threads, round(token_gap_s, 4)
-    )
+    return replace(pace, wait_s=min(ASK_AGAIN_S, max(0.2, seconds)))

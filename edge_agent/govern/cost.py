@@ -35,6 +35,12 @@ class Forecast:
 
     joules: float
     seconds: float
+    """With the threads it had, without pauses."""
+    cpu_s: float
+
+    def seconds_with(self, threads: int) -> float:
+        """Shortest time it takes on so many threads: a decode keeps all of its threads busy."""
+        return self.cpu_s / threads if self.cpu_s > 0 else self.seconds
 
 
 def length_class(tokens: int) -> int:
@@ -85,7 +91,8 @@ class CostBook:
         joules = quantile([sample.joules for sample in samples], 0.95)
         # The shorter the job, the less flows in meanwhile: the short end is the careful one.
         seconds = quantile([sample.seconds for sample in samples], 0.5)
-        return Forecast(joules * scale, seconds * scale)
+        cpu_s = quantile([sample.cpu_s for sample in samples], 0.5)
+        return Forecast(joules * scale, seconds * scale, cpu_s * scale)
 
     def _fresh(self, model: str, length: int, now: float) -> list[Sample]:
         samples = self._kinds.get((model, length), [])

@@ -99,7 +99,9 @@ class Governor:
             self._standing = decide(pressing, before, now, self._settings.hysteresis_s)
             self._plan_memory(now)
         if before.level is not self._standing.level:
-            log.info(
+            # Between the levels that use the model it goes to and fro all day.
+            write = log.info if RANK[Level.RULES_ONLY] in _ranks(before, self) else log.debug
+            write(
                 "governor_level",
                 before=str(before.level),
                 now=str(self._standing.level),
