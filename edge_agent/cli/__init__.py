@@ -9,6 +9,9 @@ import sys
 
 import typer
 
+from edge_agent.cli.demo import demo
+from edge_agent.cli.replay import replay
+from edge_agent.cli.simulate import simulate
 from edge_agent.errors import BadConfig, EdgeAgentError
 
 app = typer.Typer(
@@ -18,6 +21,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(demo)
+app.command()(simulate)
+app.command()(replay)
 
 
 def main() -> None:
