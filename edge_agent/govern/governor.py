@@ -94,7 +94,7 @@ class Governor:
             )
             return self._granted
 
-    def charge(  # noqa: PLR0913, PLR0917 - the six figures of one finished job
+    def charge(
         self,
         wall_s: float,
         cpu_s: float,
