@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +14,8 @@ from edge_agent.config.govern import GovernSection, ScheduleSection
 from edge_agent.govern.account import PowerAccount
 from edge_agent.govern.admission import Situation, allow, thread_limit
 from edge_agent.govern.cost import CostBook, Sample
-from edge_agent.govern.memory import squeeze, worker_room
+from edge_agent.govern.fence import Fence, delegated_group, enclose, tighten
+from edge_agent.govern.memory import RoomTrend, squeeze, worker_room
 from edge_agent.govern.meter import MeterReading, meter_watts, with_meter
 from edge_agent.govern.objections import objections
 from edge_agent.govern.patience import Waiting, bound_wait
@@ -27,6 +29,9 @@ from edge_agent.level import Allowance, GovernorStatus, Level, Spent
 log = structlog.get_logger(__name__)
 
 SNAPSHOT_VERSION = 1
+LEAST_FENCE_MB = 64.0
+"""A worker that may hold nothing is stopped by its client, not strangled by the kernel."""
+FENCE_STEP_MB = 8.0
 
 
 class Governor:
@@ -58,10 +63,15 @@ class Governor:
         self._standing = Standing()
         self._costs = CostBook()
         self._squeeze = 1.0
+        self._room = RoomTrend()
         self._squeezed_at = float("-inf")
         self._granted = Allowance(Level.FULL, "")
         self._waiting: Waiting | None = None
+        self._worker_pid: int | None = None
+        self._fence = Fence(None, "no worker yet")
+        self._fenced_mb = 0.0
         self._vitals = self._sample(monotonic())
+        self._plan_memory(self._vitals.at)
         self._account = PowerAccount(settings, self._vitals)
         self._restore(state)
 
@@ -79,6 +89,7 @@ class Governor:
             before = self._standing
             self._standing = decide(pressing, before, now, self._settings.hysteresis_s)
             self._plan_memory(now)
+            self._move_fence()
             _tell(before, self._standing)
 
     def admit(self, priority: int, tokens: int, model: str = "") -> Allowance:
@@ -127,12 +138,15 @@ class Governor:
             self._meter = MeterReading(watts, self._monotonic(), self._vitals.worker_cores)
 
     def must_stop(self) -> bool:
-        """Whether the model's running work must be cancelled now: the store is overdrawn, or the
-        level has fallen to paused. Cheap enough to ask between two tokens."""
+        """Whether the model's running work must be cancelled now: the store is overdrawn, the
+        worker holds more memory than is left for it, or the level has fallen to paused. Cheap
+        enough to ask between two tokens."""
         with self._lock:
             bucket = self._account.bucket
             overdrawn = bucket is not None and bucket.exhausted
-            return overdrawn or self._standing.level is Level.PAUSED
+            memory = self._vitals.memory
+            pushed = memory.worker.resident_mb > worker_room(memory, self._settings)
+            return overdrawn or pushed or self._standing.level is Level.PAUSED
 
     def worker_memory_mb(self) -> int:
         """What the inference worker may hold in all, megabytes; 0: it must not be loaded."""
@@ -140,9 +154,21 @@ class Governor:
             return int(self._worker_room())
 
     def observe_worker(self, pid: int | None) -> None:
-        """The inference worker is ``pid``; None: there is none."""
+        """The inference worker is ``pid``; None: there is none. A new one gets a control group of
+        its own where one was delegated to us."""
         with self._lock:
             self._sensors.watch_worker(pid)
+            if pid is None or pid == self._worker_pid:
+                self._worker_pid = pid
+                return
+            self._worker_pid = pid
+            group = delegated_group(self._sensors.groups, os.getpid())
+            most = max(
+                LEAST_FENCE_MB, self._settings.memory_mb - self._vitals.memory.daemon.resident_mb
+            )
+            self._fenced_mb = max(LEAST_FENCE_MB, self._worker_room())
+            self._fence = enclose(group, os.getpid(), pid, high_mb=self._fenced_mb, most_mb=most)
+        log.info("worker_fenced", pid=pid, how=self._fence.words)
 
     def worker_exited(self) -> None:
         """The inference worker has ended."""
@@ -238,10 +264,13 @@ class Governor:
     def _worker_room(self) -> float:
         if self._standing.level is Level.PAUSED:
             return 0.0
-        return worker_room(self._vitals.memory, self._settings) * self._squeeze
+        hold_s = self._settings.hysteresis_s
+        return self._room.plan_mb(self._vitals.at, hold_s) * self._squeeze
 
     def _plan_memory(self, now: float) -> None:
         """Give way to a neighbour that grew; take back in small steps when it is gone."""
+        room = worker_room(self._vitals.memory, self._settings)
+        self._room.observe(now, room, self._settings.hysteresis_s)
         alarm = (
             self._standing.cause in (Cause.MEMORY, Cause.PRESSURE)
             and RANK[self._standing.level] >= RANK[Level.RULES_ONLY]
@@ -252,6 +281,11 @@ class Governor:
         share = squeeze(self._squeeze, over=alarm, calm=calm)
         if share != self._squeeze:
             self._squeeze, self._squeezed_at = share, now
+
+    def _move_fence(self) -> None:
+        room = max(LEAST_FENCE_MB, self._worker_room())
+        if abs(room - self._fenced_mb) > FENCE_STEP_MB and tighten(self._fence, room):
+            self._fenced_mb = room
 
     def _situation(self) -> Situation:
         account = self._account

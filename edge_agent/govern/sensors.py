@@ -27,6 +27,7 @@ class Sensors:
         self._worker: psutil.Process | None = None
         self._worker_cpu_s: float | None = None
         self._host: cpu.HostTime | None = None
+        self._groups = cgroup.Groups()
         self._zones: list[power.EnergyZone] = []
         self._energy: power.EnergyReading | None = None
         self._last_at: float | None = None
@@ -34,6 +35,11 @@ class Sensors:
         self._power_seen = False
         self._heat_seen = False
         self._frozen = Frozen()
+
+    @property
+    def groups(self) -> cgroup.Groups:
+        """Our control groups, as last looked up."""
+        return self._groups
 
     def watch_worker(self, pid: int | None) -> None:
         """Count ``pid`` as the inference worker from now on; None: there is none."""

@@ -91,7 +91,7 @@ def test_memory_alarm_unloads_and_comes_back_smaller(
     subject = governor(section, clock)
     before = subject.worker_memory_mb()
     assert 300 < before < 600
-    put("proc/meminfo", "MemAvailable: 100000 kB")
+    put("proc/meminfo", "MemAvailable: 50000 kB")
     run(subject, clock, 1)
     assert subject.status().level is Level.PAUSED
     assert subject.worker_memory_mb() == 0
