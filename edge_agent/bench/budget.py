@@ -71,6 +71,8 @@ class Outcome:
     started: float = 0.0
     ended: float = 0.0
     answers: list[Completion] = field(default_factory=list)
+    joules: list[float] = field(default_factory=list)
+    """Above idle, of each answer, by the worker's processor seconds."""
     allowances: list[Allowance] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
     rules_only: int = 0
@@ -184,6 +186,7 @@ def _diagnose(
         governor.charge(time.monotonic() - start, 0.0, 0, 0, None, MODEL)
         return
     outcome.answers.append(answer)
+    outcome.joules.append(answer.cpu_seconds * outcome.options.watts_per_core)
     wall = time.monotonic() - start
     governor.charge(wall, answer.cpu_seconds, answer.tokens_in, answer.tokens_out, None, MODEL)
 

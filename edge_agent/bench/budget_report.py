@@ -20,11 +20,12 @@ def report(outcome: Outcome) -> dict[str, Any]:
     mean = total / seconds
     done = len(outcome.answers)
     spare = max(0.0, options.watts - options.idle_watts)
-    by_energy = spare * seconds / outcome.full_joules
-    by_speed = seconds / outcome.full_seconds
     windows = rolling(outcome)
     levels = Counter(str(trace.status.level) for trace in outcome.traces)
     above = total - options.idle_watts * seconds
+    each = _mean(outcome.joules)
+    by_energy = spare * seconds / each if each else 0.0
+    by_speed = seconds / outcome.full_seconds
     return {
         "budget_watts": options.watts,
         "mean_watts": round(mean, 3),
@@ -32,11 +33,12 @@ def report(outcome: Outcome) -> dict[str, Any]:
         "worst_window_watts": round(max((watts for _, watts in windows), default=mean), 3),
         "window_s": options.window_s,
         "binding": by_energy < by_speed,
-        "throughput_share": round(done / min(by_energy, by_speed), 4),
+        "throughput_share": round(done / min(by_energy, by_speed), 4) if done else 0.0,
         "diagnoses": done,
         "rules_only": outcome.rules_only,
         "failures": dict(outcome.failures),
-        "joules_per_diagnosis": round(above / max(1, done), 2),
+        "joules_per_diagnosis": round(each, 2),
+        "joules_wasted": round(above - sum(outcome.joules), 1),
         "full_speed_joules": round(outcome.full_joules, 2),
         "full_speed_seconds": round(outcome.full_seconds, 2),
         "seconds_per_diagnosis": round(_mean([answer.seconds for answer in outcome.answers]), 2),

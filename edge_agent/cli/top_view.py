@@ -25,6 +25,8 @@ BAR = 30
 STALE_S = 150.0
 """Health comes each minute: silent for longer than two of them, something is wrong."""
 
+LONGEST_S = 1e9
+
 Report = Mapping[str, Any]
 
 
@@ -176,8 +178,8 @@ def _sum(*values: float | None) -> float | None:
 
 
 def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
+    if seconds is None or seconds > LONGEST_S:
+        return "a long time"
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -7,6 +7,7 @@ and fewer threads stretch it, and with enough of them it needs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,10 +45,14 @@ class Situation:
     cores: float
 
 
+Forecasts = Callable[[int], Forecast | None]
+"""What a job costs on so many threads; None while nothing is known of its cost."""
+
+
 def allow(
-    settings: GovernSection, now: Situation, forecast: Forecast | None, *, critical: bool
+    settings: GovernSection, now: Situation, forecasts: Forecasts, *, critical: bool
 ) -> Allowance:
-    """The allowance for one diagnosis. ``forecast`` is None while nothing is known of its cost."""
+    """The allowance for one diagnosis."""
     level, reason = now.standing.level, now.standing.reason
     if level is Level.RULES_ONLY and now.standing.cause is Cause.POWER and critical:
         level, reason = Level.SHORT, "critical fault: the reserve is open to it"
@@ -59,7 +64,7 @@ def allow(
     pace: dict[str, Any] = {"max_tokens": TOKENS[level], "threads": threads}
     if now.bucket is None:
         return Allowance(level, reason, **pace)
-    return _from_store(settings, now, forecast, critical, Allowance(level, reason, **pace))
+    return _from_store(settings, now, forecasts, critical, Allowance(level, reason, **pace))
 
 
 def thread_limit(settings: GovernSection, now: Situation, level: Level) -> int:
@@ -81,7 +86,7 @@ def _rules(level: Level, reason: str) -> Allowance:
 def _from_store(
     settings: GovernSection,
     now: Situation,
-    forecast: Forecast | None,
+    forecasts: Forecasts,
     critical: bool,
     pace: Allowance,
 ) -> Allowance:
@@ -94,18 +99,21 @@ def _from_store(
             Level.RULES_ONLY,
             f"power: others take {now.base_watts:.1f} of {bucket.budget_watts:.1f} W already",
         )
-    if forecast is None:
+    known = {n: found for n in range(pace.threads, 0, -1) if (found := forecasts(n)) is not None}
+    if not known:
         short = UNKNOWN_FILL * bucket.capacity - bucket.joules
         return pace if short <= 0 else _wait(settings, pace, short / spare)
-    store = bucket.joules - floor
+    store, most = bucket.joules - floor, bucket.capacity - floor
     share = STORE_SHARE[pace.level]
     if store >= 0:
-        for threads in range(pace.threads, 0, -1):
-            gap = _gap(forecast, threads, spare, store * share)
+        for threads, forecast in known.items():
+            gap = _gap(forecast, spare, store * share)
             if gap <= LONGEST_GAP_S:
                 return replace(pace, threads=threads, token_gap_s=round(gap, 4))
-    most = bucket.capacity - floor
-    need = forecast.joules - spare * (forecast.seconds_with(1) + LONGEST_GAP_S * TOKENS_PACED)
+    threads, need = min(
+        ((n, _least_draw(forecast, spare)) for n, forecast in known.items()),
+        key=lambda option: option[1],
+    )
     if need > most:
         return _rules(
             Level.RULES_ONLY,
@@ -114,20 +122,25 @@ def _from_store(
         )
     target = min(most, max(0.0, need / share))
     if store >= REACHED * target:
-        return replace(pace, threads=1, token_gap_s=LONGEST_GAP_S)
+        return replace(pace, threads=threads, token_gap_s=LONGEST_GAP_S)
     return _wait(settings, pace, (target - store) / spare)
 
 
-TOKENS_PACED = 64
-"""Decoded tokens that a diagnosis is sure to have, between which it can pause."""
+TOKENS_PACED = 32
+"""Decode calls that a diagnosis is sure to have, between which it can pause."""
 REACHED = 0.98
 """A full store never quite fills while the base power wavers."""
 
 
-def _gap(forecast: Forecast, threads: int, spare: float, store: float) -> float:
+def _gap(forecast: Forecast, spare: float, store: float) -> float:
     """Pause between tokens that stretches a job until the store covers it, seconds."""
-    seconds = (forecast.joules - store) / spare - forecast.seconds_with(threads)
+    seconds = (forecast.joules - store) / spare - forecast.seconds
     return max(0.0, seconds) / TOKENS_PACED
+
+
+def _least_draw(forecast: Forecast, spare: float) -> float:
+    """Joules that a job takes from the store at its slowest; negative: it could run for ever."""
+    return forecast.joules - spare * (forecast.seconds + LONGEST_GAP_S * TOKENS_PACED)
 
 
 def _wait(settings: GovernSection, pace: Allowance, seconds: float) -> Allowance:

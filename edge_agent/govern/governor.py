@@ -13,7 +13,7 @@ import structlog
 from edge_agent.config.govern import GovernSection, ScheduleSection
 from edge_agent.govern.account import PowerAccount
 from edge_agent.govern.admission import Situation, allow, thread_limit
-from edge_agent.govern.cost import CostBook, Sample
+from edge_agent.govern.cost import CostBook, Forecast, Sample
 from edge_agent.govern.fence import Fence, delegated_group, enclose, tighten
 from edge_agent.govern.memory import RoomTrend, squeeze, worker_room
 from edge_agent.govern.meter import MeterReading, meter_watts, with_meter
@@ -28,7 +28,7 @@ from edge_agent.level import Allowance, GovernorStatus, Level, Spent
 
 log = structlog.get_logger(__name__)
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 LEAST_FENCE_MB = 64.0
 """A worker that may hold nothing is stopped by its client, not strangled by the kernel."""
 FENCE_STEP_MB = 8.0
@@ -97,8 +97,12 @@ class Governor:
         critical fault. Ask again after ``wait_s`` where that is not 0; the waits together are
         bounded by ``longest_wait_s``."""
         with self._lock:
-            forecast = self._costs.forecast(model, tokens, self._clock())
-            wanted = allow(self._settings, self._situation(), forecast, critical=priority <= 0)
+            today = self._clock()
+
+            def forecasts(threads: int) -> Forecast | None:
+                return self._costs.forecast(model, tokens, threads, today)
+
+            wanted = allow(self._settings, self._situation(), forecasts, critical=priority <= 0)
             longest = self._settings.longest_wait_s
             self._granted, self._waiting = bound_wait(
                 wanted, self._waiting, self._monotonic(), longest
@@ -128,7 +132,8 @@ class Governor:
             seconds = max(0.01, cpu_s / max(1.0, self._vitals.cores), wall_s - paused)
             if tokens_out > 0:
                 sample = Sample(self._clock(), joules, seconds, cpu_s)
-                self._costs.learn(model, tokens_in + tokens_out, sample)
+                tokens, threads = tokens_in + tokens_out, self._granted.threads
+                self._costs.learn(model, tokens, threads, sample)
             return Spent(wall_s, cpu_s, joules, measured)
 
     def meter(self, payload: bytes) -> None:
