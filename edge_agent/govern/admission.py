@@ -134,13 +134,13 @@ REACHED = 0.98
 
 def _gap(forecast: Forecast, spare: float, store: float) -> float:
     """Pause between tokens that stretches a job until the store covers it, seconds."""
-    seconds = (forecast.joules - store) / spare - forecast.seconds
+    seconds = (forecast.draw(spare) - store) / spare
     return max(0.0, seconds) / TOKENS_PACED
 
 
 def _least_draw(forecast: Forecast, spare: float) -> float:
     """Joules that a job takes from the store at its slowest; negative: it could run for ever."""
-    return forecast.joules - spare * (forecast.seconds + LONGEST_GAP_S * TOKENS_PACED)
+    return forecast.draw(spare) - spare * LONGEST_GAP_S * TOKENS_PACED
 
 
 def _wait(settings: GovernSection, pace: Allowance, seconds: float) -> Allowance:

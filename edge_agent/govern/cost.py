@@ -31,12 +31,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What the next job of a kind will cost."""
+    """What the next job of a kind will cost: (joules, seconds without pauses) of each made."""
 
-    joules: float
-    """95th percentile."""
-    seconds: float
-    """Median, without pauses: the shorter a job, the less energy flows in meanwhile."""
+    made: tuple[tuple[float, float], ...]
+
+    def draw(self, spare_watts: float) -> float:
+        """95th percentile of the joules that a job takes beyond what flows in while it runs."""
+        return quantile([joules - spare_watts * seconds for joules, seconds in self.made], 0.95)
 
 
 class Kind(NamedTuple):
@@ -92,12 +93,10 @@ class CostBook:
         scale = max(1.0, 2.0 ** (wanted.length - known.length))
         if len(samples) < ENOUGH:
             scale *= THIN_MARGIN
-        joules = quantile([sample.joules for sample in samples], 0.95)
-        if known.threads == threads:
-            seconds = quantile([sample.seconds for sample in samples], 0.5)
-        else:
-            seconds = quantile([sample.cpu_s for sample in samples], 0.5) / threads
-        return Forecast(joules * scale, seconds * scale)
+        same = known.threads == threads
+        seconds = [s.seconds if same else s.cpu_s / threads for s in samples]
+        made = zip(samples, seconds, strict=True)
+        return Forecast(tuple((s.joules * scale, took * scale) for s, took in made))
 
     def _fresh(self, kind: Kind, now: float) -> list[Sample]:
         # A clock that was set back makes samples of the future: they count as fresh.

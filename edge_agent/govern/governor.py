@@ -126,6 +126,8 @@ class Governor:
         with self._lock:
             end = self._monotonic()
             measured = joules is not None
+            if cpu_s <= 0 and tokens_out > 0:  # an engine that does not tell: all its threads
+                cpu_s = wall_s * self._granted.threads
             if joules is None:
                 joules, measured = self._account.joules_of(end - wall_s, end, cpu_s)
             paused = self._granted.token_gap_s * tokens_out

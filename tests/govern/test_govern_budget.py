@@ -66,15 +66,17 @@ def test_forecast_is_the_95th_percentile_of_the_same_kind() -> None:
         book.learn("m", 600, 2, Sample(0.0, 10.0 + number, 5.0, 8.0))
     forecast = book.forecast("m", 700, 2, 10.0)
     assert forecast is not None
-    assert forecast.joules == pytest.approx(10 + 0.95 * 19)
+    assert forecast.draw(0.0) == pytest.approx(10 + 0.95 * 19)
+    assert forecast.draw(2.0) == pytest.approx(10 + 0.95 * 19 - 2 * 5.0)
     longer = book.forecast("m", 3000, 2, 10.0)
     assert longer is not None
-    assert longer.joules == pytest.approx(4 * forecast.joules)
+    assert longer.draw(2.0) == pytest.approx(4 * forecast.draw(2.0))
     shorter = book.forecast("m", 100, 2, 10.0)
     assert shorter == forecast
     one = book.forecast("m", 600, 1, 10.0)
     assert one is not None
-    assert (one.joules, one.seconds) == (forecast.joules, 8.0)
+    assert one.draw(0.0) == forecast.draw(0.0)
+    assert one.draw(2.0) == pytest.approx(forecast.draw(0.0) - 2 * 8.0)
     assert book.forecast("other", 600, 2, 10.0) is None
 
 
