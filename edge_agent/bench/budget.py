@@ -29,7 +29,6 @@ from edge_agent.govern.governor import Governor
 from edge_agent.inference.client import WorkerClient
 from edge_agent.level import Allowance, GovernorStatus, Level
 
-WARM_REQUESTS = 4
 ALONE_S = 5.0
 """The neighbour's latency without us is measured this long."""
 MODEL = "bench"
@@ -49,6 +48,8 @@ class BudgetOptions:
     seconds: float = 180.0
     window_s: float = 120.0
     model: str = "smollm2-135m"
+    full_speed: int = 4
+    """Warm diagnoses at full speed that precede the run."""
 
 
 @dataclass(slots=True)
@@ -128,7 +129,7 @@ def run(options: BudgetOptions, progress: Callable[[str], None]) -> Outcome:
 def _full_speed(options: BudgetOptions, client: WorkerClient, plant: Plant) -> Outcome:
     """Joules above idle and seconds of a warm diagnosis that nothing holds back."""
     joules, seconds = [], []
-    for number in range(1 + WARM_REQUESTS):
+    for number in range(1 + options.full_speed):
         start = time.monotonic()
         client.complete(request(number, UNBOUND), lambda: False)
         end = time.monotonic()
