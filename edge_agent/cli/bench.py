@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from edge_agent.cli.bench_budget import budget
+
 app = typer.Typer(name="bench", help="Measure this machine.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
     """Measure this machine."""
+
+
+app.command("budget")(budget)
