@@ -25,20 +25,29 @@ class Source:
         self.time = _path(section.time) if section.time else None
         self.name = _path(section.name) if section.name else None
         self.value = _path(section.value) if section.value else None
+        self.equipment_from = _path(section.equipment_from) if section.equipment_from else None
+        self.as_text = frozenset(
+            {section.time, section.name, section.equipment_from} - {None, section.value}
+        )
+        """Columns of CSV that are no numbers, whatever they look like."""
         self.read_time: Clock = time_reader(section.time_format, section.time_zone)
-        self.left_out = frozenset(section.ignore) | ({section.time} if section.time else set())
+        self.left_out = frozenset({*section.ignore, section.time, section.equipment_from} - {None})
         """Keys of the payload that are no signals."""
         self.ignored_payloads = frozenset(text.encode() for text in section.ignore_payloads)
         self.longest_ignored = max(map(len, self.ignored_payloads), default=0)
-        self.flat = not self.values and self.name is None and self.value is None
+        special = (self.values, self.name, self.value, self.equipment_from)
+        self.flat = not any(special) and (self.time is None or self.time[0] != "$user")
         """Whether the payload itself is the object of signals."""
         self._check()
 
     def _check(self) -> None:
         where = f"telemetry.sources: {self.section.topic!r}"
         named = set(self.template.names.values())
-        if self.section.equipment is None and "equipment" not in named:
-            raise BadConfig(f"{where}: put {{equipment}} into the topic, or set equipment")
+        named_by = (self.section.equipment, self.section.equipment_from)
+        if named_by == (None, None) and "equipment" not in named:
+            raise BadConfig(
+                f"{where}: put {{equipment}} into the topic, or set equipment or equipment_from"
+            )
         for text in filter(None, (self.section.equipment, self.section.signal)):
             unknown = set(NAME.findall(text)) - named
             if unknown:
@@ -46,11 +55,15 @@ class Source:
         if self.name is not None and self.value is None:
             raise BadConfig(f"{where}: name needs value: where the number stands beside the name")
 
-    def names(self, levels: Sequence[str]) -> tuple[str, str | None]:
-        """Equipment and signal (where topic or settings tell it) of a topic. Raises
-        ``BadPayload`` for a name that cannot be used."""
+    def names(self, levels: Sequence[str]) -> tuple[str | None, str | None]:
+        """Equipment and signal, each where topic or settings tell it. Raises ``BadPayload`` for a
+        name that cannot be used."""
         captured = self.template.captured(levels)
-        equipment = _filled(self.section.equipment or "{equipment}", captured)
+        equipment: str | None = None
+        if self.section.equipment is not None:
+            equipment = _filled(self.section.equipment, captured)
+        elif self.equipment_from is None:
+            equipment = captured["equipment"]
         signal: str | None = None
         if self.section.signal is not None:
             signal = _filled(self.section.signal, captured)
