@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from edge_agent.config.telemetry import TelemetrySection
+from edge_agent.config.telemetry import SourceSection, TelemetrySection
 from edge_agent.decode.census import Census
 from edge_agent.decode.formats import format_of, read, unpacked
 from edge_agent.decode.name import described, name_fault, shown
@@ -85,6 +85,15 @@ class Decoder:
                 self._routes.clear()
             self._routes[message.topic] = route
         return readings
+
+    def source_of(self, topic: str) -> tuple[int, SourceSection | None]:
+        """Which source a topic belongs to: its number in the settings from 1, or 0 and None."""
+        which = self._topics.first(topic.split("/"))
+        return (0, None) if which is None else (which + 1, self._sources[which].section)
+
+    def news(self) -> list[str]:
+        """What an operator should hear once, such as a cap that was reached; empties the list."""
+        return self.census.news()
 
     def _find(self, topic: str) -> Route:
         """The route of a topic that is not remembered."""

@@ -99,8 +99,14 @@ def test_influx_lines() -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    [b"m", b"m flow", b"m flow=", b"m flow=x", b"m flow=1,", b"m flow=1 x", b"m flow=1 1 1"]
-    + [
+    [
+        b"m",
+        b"m flow",
+        b"m flow=",
+        b"m flow=x",
+        b"m flow=1,",
+        b"m flow=1 x",
+        b"m flow=1 1 1",
         b"m " + b"\\" * 3000,
         b"m " + b"\\" * 3000 + b"=1",
         b'm a="x',
