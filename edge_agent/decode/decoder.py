@@ -13,13 +13,15 @@ from edge_agent.decode.census import Census
 from edge_agent.decode.formats import format_of, read, unpacked
 from edge_agent.decode.name import described, name_fault, shown
 from edge_agent.decode.route import Route
-from edge_agent.decode.sample import Sample, samples
+from edge_agent.decode.rows import samples
+from edge_agent.decode.sample import Sample
 from edge_agent.decode.source import Source
 from edge_agent.decode.topic import TopicTree
 from edge_agent.decode.tree import inside, json_tree
 from edge_agent.decode.unit import Line, conversion
 from edge_agent.decode.value import number
 from edge_agent.errors import BadConfig, BadPayload
+from edge_agent.outgoing import Outgoing
 from edge_agent.telemetry import Message, Quality, Reading
 
 ROUTES = 200_000
@@ -95,6 +97,11 @@ class Decoder:
         """What an operator should hear once, such as a cap that was reached; empties the list."""
         return self.census.news()
 
+    def requests(self) -> list[Outgoing]:
+        """What is to be published to sources: Sparkplug rebirth requests; empties the list."""
+        hosts = [source.host for source in self._sources if source.host is not None]
+        return [request for host in hosts for request in host.requests()]
+
     def _find(self, topic: str) -> Route:
         """The route of a topic that is not remembered."""
         levels = topic.split("/")
@@ -118,6 +125,9 @@ class Decoder:
         payload = unpacked(source, message, self._longest)
         form = format_of(source, message)
         route.begin(payload)
+        if source.host is not None:
+            found = source.host.take(message, payload)
+            return self._take(route, found, message) if found else []
         if form == "json" and source.flat:
             tree = json_tree(payload)
             if type(tree) is dict:

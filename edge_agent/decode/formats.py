@@ -9,7 +9,8 @@ from edge_agent.decode.binary import cbor_tree, msgpack_tree
 from edge_agent.decode.compression import GZIP, inflate
 from edge_agent.decode.lines import csv_rows, influx_samples
 from edge_agent.decode.name import shown
-from edge_agent.decode.sample import Sample, samples
+from edge_agent.decode.rows import samples
+from edge_agent.decode.sample import Sample
 from edge_agent.decode.senml import senml_samples
 from edge_agent.decode.source import Source
 from edge_agent.decode.tree import json_tree

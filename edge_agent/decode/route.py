@@ -30,7 +30,7 @@ class Route:
         self.source = source
         self.equipment = equipment or ""
         self.signal = signal
-        self.names: dict[str, str] = {}
+        self.names: dict[str, str] = dict.fromkeys(source.left_out, "")
         self.converted: dict[str, tuple[str, Line]] = {}
         """Keys, not among ``names``, whose unit is not the card's: name and conversion."""
         self.machines: dict[str, Route] | None = None

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 
 from edge_agent.config.telemetry import SourceSection
 from edge_agent.decode.name import name_fault, shown
+from edge_agent.decode.sparkplug import SparkplugHost
 from edge_agent.decode.timestamp import Clock, time_reader
 from edge_agent.decode.topic import NAME, TopicTemplate
 from edge_agent.errors import BadConfig, BadPayload
+
+SPARKPLUG_NAME = "{group}.{node}.{device}"
+"""Machines of Sparkplug where the settings name them no other way."""
 
 
 class Source:
@@ -31,18 +35,25 @@ class Source:
         )
         """Columns of CSV that are no numbers, whatever they look like."""
         self.read_time: Clock = time_reader(section.time_format, section.time_zone)
-        self.left_out = frozenset({*section.ignore, section.time, section.equipment_from} - {None})
+        own = (section.time, section.equipment_from)
+        self.left_out = frozenset((*section.ignore, *(path for path in own if path is not None)))
         """Keys of the payload that are no signals."""
         self.ignored_payloads = frozenset(text.encode() for text in section.ignore_payloads)
         self.longest_ignored = max(map(len, self.ignored_payloads), default=0)
         special = (self.values, self.name, self.value, self.equipment_from)
         self.flat = not any(special) and (self.time is None or self.time[0] != "$user")
         """Whether the payload itself is the object of signals."""
+        sparkplug = section.format == "sparkplug"
+        self.host = SparkplugHost(section.equipment or SPARKPLUG_NAME) if sparkplug else None
         self._check()
 
     def _check(self) -> None:
         where = f"telemetry.sources: {self.section.topic!r}"
         named = set(self.template.names.values())
+        if self.host is not None:
+            if not self.section.topic.startswith("spBv1.0/") or not self.template.rest:
+                raise BadConfig(f"{where}: a Sparkplug topic is spBv1.0/# or spBv1.0/GROUP/#")
+            named |= {"group", "node", "device", "equipment"}
         named_by = (self.section.equipment, self.section.equipment_from)
         if named_by == (None, None) and "equipment" not in named:
             raise BadConfig(
@@ -58,6 +69,8 @@ class Source:
     def names(self, levels: Sequence[str]) -> tuple[str | None, str | None]:
         """Equipment and signal, each where topic or settings tell it. Raises ``BadPayload`` for a
         name that cannot be used."""
+        if self.host is not None:
+            return None, None
         captured = self.template.captured(levels)
         equipment: str | None = None
         if self.section.equipment is not None:
