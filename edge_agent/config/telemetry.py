@@ -57,7 +57,8 @@ class SourceSection(Section):
     """Dotted path to the signal's name inside each sample, where samples are written as
     ``{"name": …, "value": …}``; needs ``value``."""
     value: str | None = None
-    """Dotted path to the number inside each signal's object (``{"flow": {"value": 12.3}}``)."""
+    """Dotted path to the number inside each signal's object (``{"flow": {"value": 12.3}}``).
+    Where topic or settings name the signal, objects are read at ``value`` by default."""
     rename: dict[str, str] = {}
     """Signal names in the payload → names in the equipment card."""
     ignore: tuple[str, ...] = ()

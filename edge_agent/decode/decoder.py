@@ -131,18 +131,42 @@ class Decoder:
         if form == "json" and source.flat:
             tree = json_tree(payload)
             if type(tree) is dict:
-                return self._flat(route, tree, message)
+                return (self._flat if route.signal is None else self._one)(route, tree, message)
             return self._take(route, samples(source, tree, {}), message)
         return self._take(route, read(source, message, payload, form), message)
 
+    def _one(self, route: Route, tree: dict[str, Any], message: Message) -> list[Reading]:
+        """An object around the one signal that the topic names."""
+        at, quality = self._moment(route, tree, message)
+        path = route.source.number or ()
+        value = tree.get(path[0]) if len(path) == 1 else inside(tree, path)
+        key = route.signal or ""
+        name = route.names.get(key)
+        if name and type(value) is float and value - value == 0.0:
+            return [Reading(route.equipment, name, value, at, quality)]
+        if value is None and len(path) == 1 and path[0] not in tree:
+            raise BadPayload(
+                f"no {shown(path[0])} in the object: set value to the key of the number"
+            )
+        readings: list[Reading] = []
+        self._value(route, key, Sample(key, value), (at, quality), readings)
+        if not readings:
+            self._explain_nothing(route, [Sample(key, value)])
+        return readings
+
+    def _moment(
+        self, route: Route, tree: dict[str, Any], message: Message
+    ) -> tuple[float, Quality]:
+        """Time and quality of everything in one flat object."""
+        path = route.source.time
+        stamp = None
+        if path is not None:
+            stamp = tree.get(path[0]) if len(path) == 1 else inside(tree, path)
+        return route.moment(stamp, message, self._limits)
+
     def _flat(self, route: Route, tree: dict[str, Any], message: Message) -> list[Reading]:
         """One object of signals: the usual case, and the fast one."""
-        path = route.source.time
-        if path is None:
-            stamp = None
-        else:
-            stamp = tree.get(path[0]) if len(path) == 1 else inside(tree, path)
-        at, quality = route.moment(stamp, message, self._limits)
+        at, quality = self._moment(route, tree, message)
         names = route.names
         equipment = route.equipment
         readings: list[Reading] = []

@@ -24,6 +24,9 @@ def samples(source: Source, tree: Any, user: Mapping[str, str]) -> Iterator[Samp
         equipment = _equipment(source, row, tree, user)
         if not isinstance(row, dict):
             yield Sample(None, row, outer, equipment=equipment)
+        elif source.number is not None:
+            stamp, own = _stamp(source, row, outer)
+            yield Sample(None, inside(row, source.number), stamp, own, equipment)
         elif source.name is not None and source.value is not None:
             stamp, own = _stamp(source, row, outer)
             key = inside(row, source.name)

@@ -40,9 +40,17 @@ class Source:
         """Keys of the payload that are no signals."""
         self.ignored_payloads = frozenset(text.encode() for text in section.ignore_payloads)
         self.longest_ignored = max(map(len, self.ignored_payloads), default=0)
-        special = (self.values, self.name, self.value, self.equipment_from)
+        signal_known = section.signal is not None or "signal" in self.template.names.values()
+        self.number = (self.value or ("value",)) if signal_known else None
+        """Path to the number in an object, where topic or settings name its one signal."""
+        special = (
+            self.values,
+            self.name,
+            self.equipment_from,
+            None if signal_known else self.value,
+        )
         self.flat = not any(special) and (self.time is None or self.time[0] != "$user")
-        """Whether the payload itself is the object of signals."""
+        """Whether the payload itself is the object of signals, or of the one signal."""
         sparkplug = section.format == "sparkplug"
         self.host = SparkplugHost(section.equipment or SPARKPLUG_NAME) if sparkplug else None
         self._check()
