@@ -43,6 +43,10 @@ class Outcome:
     result: Completion | EdgeAgentError
 
 
+class NoRoom(Unavailable):
+    """The answers in the making leave no room for another; it can be admitted after them."""
+
+
 class Engine:
     """Owns model, context and everything in the KV cache. One thread; ``interrupt`` from any."""
 
@@ -94,7 +98,8 @@ class Engine:
     def admit(self, ticket: Ticket) -> None:
         """Compute the prompt of ``ticket`` and let its answer begin.
 
-        Raises ``BadAnswer`` for what can't be answered, ``Unavailable`` if it ended meanwhile.
+        Raises ``BadAnswer`` for what can't be answered, ``Unavailable`` if it ended meanwhile,
+        ``NoRoom`` if it must wait for others.
         """
         request = ticket.request
         meter, cpu = Meter(), time.process_time()
@@ -337,7 +342,7 @@ class Engine:
         while self._cells_free() < tokens:
             if not self._evict():
                 if self._running:
-                    raise Unavailable("the KV cache is full of other answers; try again later")
+                    raise NoRoom("the KV cache is full of other answers; try again later")
                 raise BadAnswer(
                     f"{tokens} tokens do not fit into the context of {self.context.tokens}"
                 )
