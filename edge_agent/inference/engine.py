@@ -66,6 +66,10 @@ class Engine:
         self._free = list(range(shape.sequences))
         self._running: list[Answer] = []
         self._wake = threading.Event()
+        self.last_constraint_s = 0.0
+        """Time that the last finished answer spent in its grammar (for benches)."""
+        self.last_decode_calls = 0
+        """Batches that the last finished answer took after its prompt (for benches)."""
 
     @property
     def busy(self) -> bool:
@@ -276,6 +280,8 @@ class Engine:
             answer.take([token, *forced], forced=len(forced))
             if not answer.constraint.finished and token not in self._ends:
                 return None
+            self.last_constraint_s = answer.constraint.seconds
+            self.last_decode_calls = answer.meter.decode_calls
             result: Completion | EdgeAgentError = answer.completion(
                 self._piece, self._ends, self.identity
             )
