@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from edge_agent.cli.bench_budget import budget
+from edge_agent.cli.bench_inference import inference
 from edge_agent.cli.bench_ingest import ingest
 
 app = typer.Typer(name="bench", help="Measure this machine.", no_args_is_help=True)
@@ -17,3 +18,4 @@ def _group() -> None:
 
 app.command("budget")(budget)
 app.command("ingest")(ingest)
+app.command("inference")(inference)
