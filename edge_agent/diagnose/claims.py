@@ -22,7 +22,7 @@ _UP = re.compile(r"\b(?:ris\w*|rose|increas\w*|higher|climb\w*|above|elevated|gr
 _DOWN = re.compile(r"\b(?:fall\w*|fell|drop\w*|decreas\w*|lower\w*|declin\w*|below|reduc\w*)\b")
 _CALM = re.compile(r"\b(?:unchanged|stay\w*|remain\w*|stable|as usual|normal\w*)\b")
 
-CONNECTING = frozenset(
+CONNECTING = frozenset(  # noqa: SIM905 - a list of this length reads better as text
     """about above after also although another because been before being below between both cause
     caused causes causing clear clearly could consistent decrease decreased decreases decreasing
     deviation during each evidence fall fallen falling falls fault fell fits from further have high
