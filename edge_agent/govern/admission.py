@@ -18,7 +18,7 @@ from edge_agent.govern.cpu import whole_threads
 from edge_agent.govern.policy import Cause, Standing
 from edge_agent.level import Allowance, Level
 
-TOKENS = {Level.FULL: 4096, Level.ECO: 160, Level.SHORT: 96, Level.RULES_ONLY: 1, Level.PAUSED: 1}
+TOKENS = {Level.FULL: 256, Level.ECO: 160, Level.SHORT: 96, Level.RULES_ONLY: 1, Level.PAUSED: 1}
 """Answer tokens at most."""
 CORE_SHARE = {Level.FULL: 1.0, Level.ECO: 0.5, Level.SHORT: 0.5}
 """Share of our cores that decode."""
