@@ -9,10 +9,11 @@ import sys
 
 import typer
 
-from edge_agent.cli import bench, model
+from edge_agent.cli import bench, jobs, model
 from edge_agent.cli.calibrate import calibrate
 from edge_agent.cli.check import check
 from edge_agent.cli.config import app as config_app
+from edge_agent.cli.decode import decode
 from edge_agent.cli.demo import demo
 from edge_agent.cli.replay import replay
 from edge_agent.cli.run import run
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.add_typer(config_app)
 app.command()(run)
 app.command()(check)
+app.command()(decode)
 app.command()(demo)
 app.command()(simulate)
 app.command()(replay)
@@ -37,6 +39,7 @@ app.command()(top)
 app.command()(calibrate)
 app.add_typer(bench.app)
 app.add_typer(model.app)
+app.add_typer(jobs.app)
 
 
 def main() -> None:

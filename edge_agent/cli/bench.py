@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from edge_agent.cli.bench_budget import budget
+from edge_agent.cli.bench_inference import inference
+from edge_agent.cli.bench_ingest import ingest
 
 app = typer.Typer(name="bench", help="Measure this machine.", no_args_is_help=True)
 
@@ -15,3 +17,5 @@ def _group() -> None:
 
 
 app.command("budget")(budget)
+app.command("ingest")(ingest)
+app.command("inference")(inference)
