@@ -189,7 +189,14 @@ def _diagnose(
     outcome.answers.append(answer)
     outcome.joules.append(answer.cpu_seconds * outcome.options.watts_per_core)
     wall = time.monotonic() - start
-    governor.charge(wall, answer.cpu_seconds, answer.tokens_in, answer.tokens_out, None)
+    governor.charge(
+        wall,
+        answer.cpu_seconds,
+        answer.tokens_in,
+        answer.tokens_out,
+        None,
+        tokens_forced=answer.tokens_forced,
+    )
 
 
 def _sample(

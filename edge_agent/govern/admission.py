@@ -126,8 +126,6 @@ def _from_store(
     return _wait(settings, pace, (target - store) / spare)
 
 
-TOKENS_PACED = 32
-"""Decode calls that a diagnosis is sure to have, between which it can pause."""
 REACHED = 0.98
 """A full store never quite fills while the base power wavers."""
 
@@ -135,12 +133,12 @@ REACHED = 0.98
 def _gap(forecast: Forecast, spare: float, store: float) -> float:
     """Pause between tokens that stretches a job until the store covers it, seconds."""
     seconds = (forecast.draw(spare) - store) / spare
-    return max(0.0, seconds) / TOKENS_PACED
+    return max(0.0, seconds) / max(1, forecast.calls)
 
 
 def _least_draw(forecast: Forecast, spare: float) -> float:
     """Joules that a job takes from the store at its slowest; negative: it could run for ever."""
-    return forecast.draw(spare) - spare * LONGEST_GAP_S * TOKENS_PACED
+    return forecast.draw(spare) - spare * LONGEST_GAP_S * forecast.calls
 
 
 def _wait(settings: GovernSection, pace: Allowance, seconds: float) -> Allowance:

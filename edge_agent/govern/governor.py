@@ -29,7 +29,7 @@ from edge_agent.level import Allowance, GovernorStatus, Level, Spent
 
 log = structlog.get_logger(__name__)
 
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
 LEAST_FENCE_MB = 64.0
 """A worker that may hold nothing is stopped by its client, not strangled by the kernel."""
 FENCE_STEP_MB = 8.0
@@ -117,11 +117,14 @@ class Governor:
         tokens_in: int,
         tokens_out: int,
         joules: float | None,
+        *,
+        tokens_forced: int = 0,
     ) -> Spent:
         """Learn what a finished job took and return it. ``joules`` above the base power where the
         caller measured them; else the sensor's, else ``watts_per_core`` x processor seconds.
 
-        It is booked under the model and length of the last ``admit``. The bucket is not touched:
+        ``tokens_forced`` of the answer cost no decode call of their own. It is booked under the
+        model and length of the last ``admit``. The bucket is not touched:
         it pays for every second at the power of the whole gateway.
         """
         with self._lock:
@@ -131,7 +134,9 @@ class Governor:
                 cpu_s = wall_s * self._grant.allowance.threads
             if joules is None:
                 joules, measured = self._account.joules_of(end - wall_s, end, cpu_s)
-            self._learn(Finished(wall_s, cpu_s, tokens_out, joules), tokens_in + tokens_out)
+            self._learn(
+                Finished(wall_s, cpu_s, tokens_out - tokens_forced, joules), tokens_in + tokens_out
+            )
             return Spent(wall_s, cpu_s, joules, measured)
 
     def meter(self, payload: bytes) -> None:
@@ -252,8 +257,8 @@ class Governor:
 
     def _learn(self, done: Finished, tokens: int) -> None:
         grant, today = self._grant, self._clock()
-        if done.tokens_out > 0:
-            sample = of_finished(grant, done, self._vitals.cores, today)
+        if done.calls > 0:
+            sample = of_finished(grant, done, today)
         elif grant.overdrawn:
             worked_s, per_core = self._vitals.memory.worker.cpu_s, self._account.watts_per_core
             sample = of_stopped(grant, worked_s, done.wall_s, per_core, today)

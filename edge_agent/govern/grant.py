@@ -30,15 +30,18 @@ class Finished:
 
     wall_s: float
     cpu_s: float
-    tokens_out: int
+    calls: int
+    """Decode calls."""
     joules: float
 
 
-def of_finished(grant: Grant, done: Finished, cores: float, today: float) -> Sample:
+def of_finished(grant: Grant, done: Finished, today: float) -> Sample:
     """The cost of a job, without the pauses that it was told to make."""
-    paused = grant.allowance.token_gap_s * done.tokens_out
-    seconds = max(0.01, done.cpu_s / max(1.0, cores), done.wall_s - paused)
-    return Sample(today, done.joules, seconds, done.cpu_s)
+    paused = grant.allowance.token_gap_s * done.calls
+    working = done.cpu_s / max(1, grant.allowance.threads)
+    return Sample(
+        today, done.joules, max(0.01, working, done.wall_s - paused), done.cpu_s, done.calls
+    )
 
 
 def of_stopped(

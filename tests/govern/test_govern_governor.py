@@ -140,7 +140,7 @@ def start_afresh(state: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "state", [b'{"version": 2}', b'{"version": 9}', b"[]", b"null", b'{"version":2,"at":"x"}']
+    "state", [b'{"version": 3}', b'{"version": 9}', b"[]", b"null", b'{"version":3,"at":"x"}']
 )
 def test_a_state_of_another_version_starts_afresh(state: bytes) -> None:
     start_afresh(state)
