@@ -1,7 +1,7 @@
 """One measurement of one variant of a model: ``python -m edge_agent.inference.trial``.
 
-A process of its own, so that memory is given back, and so that a variant that llama.cpp aborts on costs only
-itself. Prints one JSON object.
+A process of its own, so that memory is given back, and so that a variant that llama.cpp aborts on
+costs only itself. Prints one JSON object.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,14 @@ from edge_agent.inference.catalog import resolve
 from edge_agent.inference.holder import HolderSettings, ModelHolder
 from edge_agent.inference.trial import distance
 from edge_agent.inference.tune import Limits, tune
-from edge_agent.inference.tuning import Trial, Variant, read_tuning, tuning_path
+from edge_agent.inference.tuning import (
+    Trial,
+    Tuning,
+    Variant,
+    read_tuning,
+    tuning_path,
+    write_tuning,
+)
 
 Tried = list[tuple[Variant, Trial | str]]
 
@@ -68,17 +74,29 @@ def test_distant_variants_are_not_chosen(named: str, tmp_path: Path) -> None:
 
 
 def test_choice_for_another_file_is_ignored(named: str, tmp_path: Path) -> None:
-    search(named, tmp_path, Limits(kl=10, agreement=0))
-    path = tuning_path(named, tmp_path)
-    document = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(document | {"original_sha256": "0" * 64}), encoding="utf-8")
+    trial = Trial(
+        variant=Variant(batch=64), prefill_tokens_per_second=1, decode_ms=1, kl=0, agreement=1
+    )
+    stale = Tuning(model=named, original_sha256="0" * 64, chosen=trial, original=trial)
+    write_tuning(stale, tmp_path)
     holder = ModelHolder(HolderSettings(named, tmp_path, tmp_path, context=512))
-    manifest = resolve(named, tmp_path).manifest
-    assert holder.load().identity.sha256 == manifest.sha256
+    assert holder.load().context.shape.batch == 512
     holder.drop()
+    digest = resolve(named, tmp_path).manifest.sha256
+    write_tuning(stale.model_copy(update={"original_sha256": digest}), tmp_path)
+    assert holder.load().context.shape.batch == 64
+    holder.drop()
+
+
+def test_damaged_choice_means_not_tuned(named: str, tmp_path: Path) -> None:
+    path = tuning_path(named, tmp_path)
     path.write_text("{damaged", encoding="utf-8")
     assert read_tuning(named, tmp_path) is None
-    path.write_text(json.dumps(document | {"file": "../../x.gguf"}), encoding="utf-8")
+    trial = Trial(variant=Variant(), prefill_tokens_per_second=1, decode_ms=1, kl=0, agreement=1)
+    outside = Tuning(
+        model=named, original_sha256="0" * 64, file="../../x", chosen=trial, original=trial
+    )
+    write_tuning(outside, tmp_path)
     assert read_tuning(named, tmp_path) is None
 
 
