@@ -22,18 +22,21 @@ _UP = re.compile(r"\b(?:ris\w*|rose|increas\w*|higher|climb\w*|above|elevated|gr
 _DOWN = re.compile(r"\b(?:fall\w*|fell|drop\w*|decreas\w*|lower\w*|declin\w*|below|reduc\w*)\b")
 _CALM = re.compile(r"\b(?:unchanged|stay\w*|remain\w*|stable|as usual|normal\w*)\b")
 
-CONNECTING = frozenset(  # noqa: SIM905 - a list of this length reads better as text
-    """about above after also although another because been before being below between both cause
-    caused causes causing clear clearly could consistent decrease decreased decreases decreasing
-    deviation during each evidence fall fallen falling falls fault fell fits from further have high
-    higher increase increased increases increasing indicate indicated indicates indicating into its
-    lead leading leads less like likely lower lowered machine more most normal normally observed
-    only other points reduced reduces remain remained remains rise risen rises rising rose same
-    seen should show showed showing shown shows since slightly small some stay stayed stays strong
-    strongly such suggest suggests than that their them then there these they this those through
-    together typical usual usually value values very well were what when where which while will
-    with within without would unchanged""".split()
-)
+_CONNECTING_TEXT = """
+    about above after also although another because been before being below between both
+    cause caused causes causing clear clearly consistent could decrease decreased decreases
+    decreasing deviation during each evidence fall fallen falling falls fault fell fits from
+    further have high higher increase increased increases increasing indicate indicated
+    indicates indicating into lead leading leads less like likely lower lowered machine more
+    most normal normally observed only other points reduced reduces remain remained remains
+    rise risen rises rising rose same seen should show showed showing shown shows since
+    slightly small some stay stayed stays strong strongly such suggest suggests than that
+    their them then there these they this those through together typical unchanged usual
+    usually value values very well were what when where which while will with within without
+    would
+"""
+
+CONNECTING = frozenset(_CONNECTING_TEXT.split())
 """Words that a true sentence needs and that bring in nothing new."""
 
 
