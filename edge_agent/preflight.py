@@ -68,7 +68,10 @@ def cards(settings: Settings) -> Iterator[Line]:
 
 def secrets(settings: Settings) -> Iterator[Line]:
     """Files with secrets are there and nobody else may read them."""
-    files = {"mqtt.password_file": settings.mqtt.password_file, "mqtt.tls.key": settings.mqtt.tls.key}
+    files = {
+        "mqtt.password_file": settings.mqtt.password_file,
+        "mqtt.tls.key": settings.mqtt.tls.key,
+    }
     for key, path in files.items():
         if path is None:
             continue
@@ -100,7 +103,9 @@ def broker(settings: Settings) -> Iterator[Line]:
                 yield from _certificate(where, secured)
     except ssl.SSLError as error:
         text = f"{where}: TLS fails: {error.reason or error}"
-        yield Line(check="broker", mark=Mark.ERROR, text=text, remedy="check mqtt.tls and the clock")
+        yield Line(
+            check="broker", mark=Mark.ERROR, text=text, remedy="check mqtt.tls and the clock"
+        )
     except OSError as error:
         text = f"{where} cannot be reached: {error.strerror or error}"
         remedy = "the agent starts anyway and keeps trying; check mqtt.host, mqtt.port, firewall"
@@ -120,7 +125,9 @@ def _plaintext(host: str) -> Iterator[Line]:
 def _certificate(where: str, secured: ssl.SSLSocket) -> Iterator[Line]:
     certificate = secured.getpeercert() or {}
     days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) / 86_400
-    text = f"{where} answers over {secured.version()}; its certificate is valid {days:.0f} more days"
+    text = (
+        f"{where} answers over {secured.version()}; its certificate is valid {days:.0f} more days"
+    )
     mark = Mark.OK if days > 30 else Mark.WARNING
     yield Line(check="broker", mark=mark, text=text, remedy="" if days > 30 else "renew it")
 
