@@ -3,7 +3,7 @@ the order of the pipeline. Nothing else puts parts together."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +18,7 @@ import structlog
 
 from edge_agent import __version__
 from edge_agent.casebook import Casebook
+from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.load import parse_settings, read_toml, resolve_paths
 from edge_agent.config.settings import Settings
 from edge_agent.control import Control
@@ -26,17 +27,26 @@ from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
 from edge_agent.diagnose.library import CardLibrary
 from edge_agent.diagnose.runner import DiagnosisLoop
-from edge_agent.errors import EdgeAgentError
 from edge_agent.govern.governor import Governor
 from edge_agent.health import Health
 from edge_agent.inbox import Inbox
 from edge_agent.inference.client import WorkerClient
 from edge_agent.intake import Intake, IntakeEffects
+from edge_agent.job import Job
+from edge_agent.level import Allowance, Spent
+from edge_agent.logs import configure_logs
 from edge_agent.mqtt import Broker
-from edge_agent.oncall import OnCall
-from edge_agent.publish.message import birth_message, reported_message, will_message
+from edge_agent.operations import Operations
+from edge_agent.publish.message import (
+    birth_message,
+    health_message,
+    reported_message,
+    will_message,
+)
 from edge_agent.publish.publisher import Publisher
-from edge_agent.rollout.apply import ConfigRollout, Effects, Memory
+from edge_agent.rollout.apply import ConfigRollout
+from edge_agent.rollout.commands import Commands
+from edge_agent.rollout.effects import Effects, Memory
 from edge_agent.store.database import Store
 from edge_agent.supervisor import Supervisor, notify
 from edge_agent.telemetry import Message
@@ -49,6 +59,9 @@ CONFIG = "config"
 GOVERNOR = "governor"
 SUBSCRIBED = "subscribed"
 CONTROL_MESSAGES = 200
+PROMPT_TOKENS = 600
+"""Usual length of a prompt, for the governor's forecast."""
+TICK_S = 1.0
 MEGABYTE = 1_000_000
 
 
@@ -96,3 +109,295 @@ class Agent:
     def from_file(cls, path: Path) -> Agent:
         """The agent of a settings file."""
         return cls(read_toml(path), path.resolve().parent)
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- building ------------------------------------------------------------------------------
+
+    def _validate(self, document: Mapping[str, Any]) -> Settings:
+        settings = parse_settings(document, where="settings")
+        settings = resolve_paths(settings, self._base)
+        CardLibrary.load(settings.diagnose.cards)
+        return settings
+
+    def _rollout_memory(self) -> Memory:
+        generations = self.store.generations
+        return Memory(
+            load=lambda: generations.load(CONFIG),
+            save=lambda state: generations.save(CONFIG, state),
+        )
+
+    def _rollout_effects(self) -> Effects:
+        return Effects(
+            validate=self._validate,
+            apply=self.apply,
+            restart=self._ask_for_restart,
+            report=lambda report: self._casebook.send(reported_message(self.settings, report)),
+        )
+
+    def _ask_for_restart(self, why: str) -> None:
+        log.info("restart_asked", reason=why)
+        self._restart.set()
+
+    def _build_governor(self) -> Governor:
+        return Governor(
+            self.settings.govern,
+            clock=time.time,
+            monotonic=time.monotonic,
+            state=self.store.snapshots.get(GOVERNOR, GOVERNOR),
+        )
+
+    def _build_worker(self) -> WorkerClient:
+        state_dir = self.settings.store.state_dir
+        return WorkerClient(
+            self.settings.inference,
+            runtime_dir=state_dir,
+            models_dir=self.settings.inference.models_dir or state_dir / "models",
+            memory_limit_mb=self._governor.worker_memory_mb,
+        )
+
+    def _build_inboxes(self) -> None:
+        telemetry = self.settings.telemetry
+        self._inbox = Inbox(telemetry.inbox_messages, telemetry.inbox_mb * MEGABYTE)
+        self._control_inbox = Inbox(CONTROL_MESSAGES, 8 * MEGABYTE)
+
+    def _build_broker(self) -> Broker:
+        settings = self.settings
+        own = f"{settings.agent.topic_prefix}/{settings.agent.id}/"
+
+        def deliver(message: Message) -> None:
+            inbox = self._control_inbox if message.topic.startswith(own) else self._inbox
+            inbox.put(message)
+
+        return Broker(
+            settings.mqtt,
+            client_id=settings.mqtt.client_id or f"edge-agent-{settings.agent.id}",
+            will=will_message(settings, self._session),
+            birth=lambda: birth_message(settings, self._session),
+            deliver=deliver,
+        )
+
+    def _build_intake(self) -> Intake:
+        settings = self.settings
+        loop = self._supervisor.add("intake", lambda stop: self._intake.run(stop))
+        detection = self._new_detection(settings, self._cards)
+        detection.restore(self.store.snapshots.all(BASELINE))
+        effects = IntakeEffects(
+            acknowledge=self._broker.ack,
+            record=self._casebook.record,
+            transaction=self.store.transaction,
+            save_snapshots=lambda found: self.store.snapshots.put_all(BASELINE, found),
+            beat=loop.beat,
+        )
+        self._dead_letters = DeadLetters(self._casebook.note_dead_letter)
+        decoder = self._new_decoder(settings)
+        return Intake(
+            self._inbox,
+            decoder,
+            detection,
+            self._dead_letters,
+            effects,
+            settings.detect.snapshot_s,
+        )
+
+    def _new_decoder(self, settings: Settings) -> Decoder:
+        return Decoder(settings.telemetry, settings.agent.topic_prefix)
+
+    def _new_detection(self, settings: Settings, cards: CardLibrary) -> Detection:
+        return Detection(settings.detect, cards.for_equipment, settings.agent.id)
+
+    def _build_diagnosis(self) -> None:
+        loop = self._supervisor.add("diagnosis", lambda stop: self._diagnosis.run(stop))
+        self._diagnosis = DiagnosisLoop(
+            claim=lambda: self.store.jobs.claim(time.time()),
+            finish=self._casebook.finish,
+            retry=self.store.jobs.retry,
+            admit=self._admit,
+            charge=self._charge,
+            complete=self._complete,
+            card_for=self._cards.for_equipment,
+            settings=self.settings.diagnose,
+            agent_id=self.settings.agent.id,
+            clock=time.time,
+            beat=loop.beat,
+        )
+
+    def _admit(self, job: Job) -> Allowance:
+        return self._governor.admit(job.priority, PROMPT_TOKENS + self.settings.diagnose.max_tokens)
+
+    def _charge(self, completion: Completion | None, wall_s: float, cpu_s: float) -> Spent:
+        tokens = (completion.tokens_in, completion.tokens_out) if completion else (0, 0)
+        return self._governor.charge(wall_s, cpu_s, *tokens, joules=None)
+
+    def _complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Completion:
+        return self._worker.complete(request, lambda: cancelled() or self._governor.must_stop())
+
+    def _build_publisher(self) -> None:
+        loop = self._supervisor.add("publisher", lambda stop: self._publisher.run(stop))
+        self._publisher = Publisher(
+            self.store.outbox, self._broker, window=self.settings.publish.window, beat=loop.beat
+        )
+
+    def _build_control(self) -> None:
+        loop = self._supervisor.add("control", lambda stop: self._control.run(stop))
+        self._health = Health(self._sections())
+        operations = Operations(self.store, self._intake, self._health.report, self._wake.set)
+        self._commands = Commands(self.settings, operations.commands())
+        own = self.settings.topic
+        self._control = Control(
+            self._control_inbox,
+            handlers={own("config/desired"): self._on_desired, own("cmd/"): self._on_command},
+            acknowledge=self._broker.ack,
+            tick=self._tick,
+            beat=loop.beat,
+        )
+
+    def _sections(self) -> dict[str, Callable[[], dict[str, Any]]]:
+        """What ``…/health`` and ``cmd/status`` say, by part."""
+        return {
+            "agent": lambda: {
+                "id": self.settings.agent.id,
+                "version": __version__,
+                "session_id": self._session,
+                "uptime_s": round(time.time() - self._started, 1),
+                "revision": self._rollout.reported().get("revision"),
+            },
+            "loops": self._supervisor.ages,
+            "mqtt": lambda: asdict(self._broker.status()),
+            "intake": lambda: {
+                "messages": self._intake.messages,
+                "readings": self._intake.readings,
+                "refused": self._dead_letters.count,
+                "waiting": len(self._inbox),
+                "shed": self._inbox.shed,
+            },
+            "equipment": lambda: cast(
+                "dict[str, Any]", self._intake.ask(lambda detection: detection.status())
+            ),
+            "store": lambda: {
+                "jobs": {str(state): count for state, count in self.store.jobs.counts().items()},
+                "outbox": asdict(self.store.outbox.counts()),
+                "mb": round(self.store.bytes_on_disk() / MEGABYTE, 2),
+                "alarms": self.store.alarms,
+            },
+            "publisher": self._publisher.status,
+            "governor": lambda: asdict(self._governor.status()),
+            "worker": lambda: asdict(self._worker.status()),
+        }
+
+    # --- while running -------------------------------------------------------------------------
+
+    def run(self, stop: threading.Event, reload: threading.Event) -> Ending:
+        """Run every loop until ``stop``; drains in the order of the pipeline before it returns.
+
+        ``reload`` asks for the settings file to be read again, which is a restart in place.
+        """
+        log.info("agent_starting", agent=self.settings.agent.id, version=__version__)
+        recovered = self.store.jobs.requeue_running()
+        if recovered:
+            log.warning("jobs_recovered", jobs=recovered)
+        self._broker.subscribe(self._filters(self.settings))
+        self._broker.start()
+        halts = self._supervisor.start()
+        notify("READY=1", f"STATUS=running as {self.settings.agent.id}")
+        try:
+            return self._watch(stop, reload)
+        finally:
+            notify("STOPPING=1")
+            self._drain(halts)
+
+    def _watch(self, stop: threading.Event, reload: threading.Event) -> Ending:
+        """The supervisor's loop: the watchdog is fed only while nothing is wrong."""
+        next_health = time.monotonic()
+        while not stop.wait(TICK_S):
+            if self._restart.is_set() or reload.is_set():
+                return Ending.RESTART
+            self._governor.observe_worker(self._worker.status().pid)
+            self._governor.sample()
+            complaint = self._supervisor.complaint()
+            if self._supervisor.failed.is_set():
+                log.error("agent_failed", reason=complaint)
+                return Ending.FAILED
+            if complaint is None:
+                notify("WATCHDOG=1")
+            else:
+                log.error("watchdog_withheld", reason=complaint)
+            if time.monotonic() >= next_health:
+                next_health = time.monotonic() + self.settings.health.interval_s
+                self._tell_health()
+        return Ending.STOPPED
+
+    def _tell_health(self) -> None:
+        report = self._health.report()
+        self._health.write(self.settings.store.state_dir / "status.json")
+        self.store.snapshots.put(GOVERNOR, GOVERNOR, self._governor.snapshot())
+        self._casebook.send(health_message(self.settings, report, time.time()))
+
+    def _tick(self) -> None:
+        """What time alone moves: a revision under probation, jobs that came too late."""
+        complaint = self._supervisor.complaint()
+        if complaint is None and not self._broker.status().connected:
+            complaint = "the broker is not reachable"
+        self._rollout.tick(time.time(), complaint)
+
+    def _on_desired(self, message: Message) -> None:
+        self._rollout.handle_desired(message.payload, time.time())
+
+    def _on_command(self, message: Message) -> None:
+        answer = self._commands.handle(message, time.time())
+        if answer is not None:
+            self._casebook.send(answer)
+
+    def apply(self, settings: Settings) -> None:
+        """Put new settings into effect between two batches. All that can fail comes first."""
+        cards = CardLibrary.load(settings.diagnose.cards)
+        decoder = self._new_decoder(settings)
+        fresh = self._new_detection(settings, cards)
+
+        def rebuild(old: Detection) -> Detection:
+            self.store.snapshots.put_all(BASELINE, old.snapshots())
+            fresh.restore(self.store.snapshots.all(BASELINE))
+            return fresh
+
+        self._intake.swap(decoder, rebuild)
+        self.settings, self._cards = settings, cards
+        self._casebook.settings = settings
+        self._diagnosis.use(settings.diagnose, cards.for_equipment)
+        self._governor.apply(settings.govern)
+        self._commands.use(settings)
+        self._broker.subscribe(self._filters(settings))
+        configure_logs(settings.log)
+        log.info("settings_applied")
+
+    def _filters(self, settings: Settings) -> list[tuple[str, int]]:
+        own = [(settings.topic(name), 1) for name in ("config/desired", "cmd/+")]
+        return [*self._new_decoder(settings).filters, *own]
+
+    # --- shutting down -------------------------------------------------------------------------
+
+    def _drain(self, halts: Mapping[str, threading.Event]) -> None:
+        """Intake first, then jobs, then what the broker still takes."""
+        grace = self.settings.agent.shutdown_grace_s
+        for name in ("control", "intake", "diagnosis", "publisher"):
+            halts[name].set()
+            self._wake.set()
+            if not self._supervisor.loop(name).join(grace):
+                log.warning("loop_left_behind", loop=name, waited_s=grace)
+        self.store.snapshots.put(GOVERNOR, GOVERNOR, self._governor.snapshot())
+
+    def close(self) -> None:
+        """Close everything, whatever fails: worker, broker (after its farewell), store."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.store.close)
+            stack.callback(self._broker.stop)
+            stack.callback(self._worker.close, 0.0)
+        log.info("agent_stopped")

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 
 import structlog
 
+from edge_agent.card import Card
 from edge_agent.config.settings import Settings
 from edge_agent.diagnosis import Diagnosis
 from edge_agent.finding import Finding
 from edge_agent.job import Job, JobState
 from edge_agent.outgoing import Outgoing
 from edge_agent.publish.message import (
-    command_response,
     dead_letter_message,
     diagnosis_message,
     incident_message,
+    response_message,
 )
 from edge_agent.store.database import Store
 from edge_agent.telemetry import Message
@@ -36,8 +37,14 @@ class Casebook:
 
     store: Store
     settings: Settings
+    card_for: Callable[[str], Card | None]
     wake: Callable[[], None]
     """Tells the diagnosis loop and the publisher that there is something new."""
+
+    @property
+    def root(self) -> str:
+        """Start of our own topics."""
+        return f"{self.settings.agent.topic_prefix}/{self.settings.agent.id}"
 
     def record(self, findings: Sequence[Finding]) -> None:
         """Findings with their messages and jobs; joins the transaction that is open."""
@@ -52,7 +59,15 @@ class Casebook:
                 reason=finding.reason,
             )
             self.store.incidents.record(finding)
-            self.store.outbox.add([incident_message(self.settings, finding)], now)
+            card = self.card_for(finding.equipment)
+            message = incident_message(
+                self.root,
+                finding,
+                agent_id=self.settings.agent.id,
+                now=now,
+                simulated=card is not None and card.simulated,
+            )
+            self.store.outbox.add([message], now)
             job = job_for(
                 finding,
                 self.store.jobs.of_incident(finding.incident_id),
@@ -67,13 +82,14 @@ class Casebook:
 
     def finish(self, job: Job, diagnosis: Diagnosis, state: JobState) -> None:
         """A job's end and its diagnosis's message, in one transaction."""
-        messages = [diagnosis_message(self.settings, diagnosis)]
+        retain = self.settings.publish.retain_diagnosis
+        messages = [diagnosis_message(self.root, diagnosis, retain=retain)]
         if job.response_topic is not None:
             messages.append(
-                command_response(
+                response_message(
                     job.response_topic,
                     diagnosis.model_dump(mode="json"),
-                    key=f"response-{job.id}",
+                    key=job.id,
                     correlation_data=bytes.fromhex(job.correlation_data or ""),
                 )
             )
@@ -96,6 +112,15 @@ class Casebook:
         self.store.outbox.add(messages, time.time())
         self.wake()
 
-    def note_dead_letter(self, message: Message, reason: str, refused: int) -> None:
+    def note_dead_letter(self, message: Message, reason: str, suppressed: int) -> None:
         """Tell whoever watches ``…/deadletter`` what could not be read, and why."""
-        self.send(dead_letter_message(self.settings, message, reason, refused))
+        self.send(
+            dead_letter_message(
+                self.root,
+                topic=message.topic,
+                payload=message.payload,
+                reason=reason,
+                now=time.time(),
+                suppressed=suppressed,
+            )
+        )

@@ -51,6 +51,13 @@ class Loop:
         self.thread = threading.Thread(target=body, name=self.name, daemon=True)
         self.thread.start()
 
+    def join(self, seconds: float) -> bool:
+        """Wait for the loop to end; whether it has."""
+        if self.thread is None:
+            return True
+        self.thread.join(seconds)
+        return not self.thread.is_alive()
+
     def complaint(self, now: float) -> str | None:
         """What is wrong with this loop, or None. ``now``: monotonic seconds."""
         if self.failure is not None:
@@ -71,6 +78,13 @@ class Supervisor:
         """Register a loop under ``name``; ``start`` starts it."""
         loop = self._loops[name] = Loop(name, run)
         return loop
+
+    def start(self) -> dict[str, threading.Event]:
+        """Start every loop; returns the event that stops each."""
+        halts = {name: threading.Event() for name in self._loops}
+        for name, loop in self._loops.items():
+            loop.start(halts[name], self.failed)
+        return halts
 
     def loop(self, name: str) -> Loop:
         """The loop registered under ``name``."""

@@ -36,7 +36,7 @@ def run(config: ConfigOption = Path("/etc/edge-agent/edge-agent.toml")) -> None:
     ending = Ending.RESTART
     while ending is Ending.RESTART:
         reload.clear()
-        with Agent(load_settings(config), config_path=config) as agent:
+        with Agent.from_file(config) as agent:
             ending = agent.run(stop, reload)
     raise typer.Exit(0 if ending is Ending.STOPPED else 1)
 

@@ -74,6 +74,14 @@ class RolloutSection(Section):
     are accepted, which ``check`` and the log say loudly."""
     probation_s: float = Field(default=60.0, ge=1, le=3600)
     """A new revision must keep everything healthy this long to be confirmed, seconds."""
+    remote: bool = True
+    """False: this file alone counts; whatever was pushed is ignored. Only the file sets it."""
+    groups: tuple[Annotated[str, AfterValidator(_topic_word)], ...] = ()
+    """Groups of the fleet that this gateway belongs to; a push may be for one of them."""
+    commands: tuple[str, ...] = ("help", "status", "diagnose", "rebaseline", "feedback")
+    """Commands that are answered on ``…/cmd/{name}``; all others are refused."""
+    signed_commands: bool = False
+    """True: a command must come in an envelope signed by a trust anchor, as settings do."""
 
 
 class LogSection(Section):

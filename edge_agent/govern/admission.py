@@ -1,0 +1,140 @@
+"""May this diagnosis use the model, from when, and how fast? Pure.
+
+While a job runs, ``budget - base`` flows in. So a job of ``joules`` above base that takes
+``seconds`` needs ``joules - (budget - base) x seconds`` from the store; pauses between its tokens
+stretch it, and with enough of them it needs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from edge_agent.config.govern import GovernSection
+from edge_agent.govern.budget import Bucket
+from edge_agent.govern.cost import Forecast
+from edge_agent.govern.cpu import whole_threads
+from edge_agent.govern.policy import Cause, Standing
+from edge_agent.level import Allowance, Level
+
+TOKENS = {Level.FULL: 4096, Level.ECO: 160, Level.SHORT: 96, Level.RULES_ONLY: 1, Level.PAUSED: 1}
+"""Answer tokens at most."""
+CORE_SHARE = {Level.FULL: 1.0, Level.ECO: 0.5, Level.SHORT: 0.5}
+"""Share of our cores that decode."""
+STORE_SHARE = {Level.FULL: 1.0, Level.ECO: 0.5, Level.SHORT: 0.25}
+"""Share of the joules in store that one job may draw before it is paced instead."""
+LONGEST_GAP_S = 1.0
+"""Longest pause between two tokens; beyond it waiting is better than holding the model."""
+UNKNOWN_FILL = 0.6
+"""A job of unknown cost starts once the store is this full; it is stopped if it overdraws."""
+ASK_AGAIN_S = 30.0
+"""Longest time until the caller asks again: the forecast may be too dark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What admission looks at besides the job."""
+
+    standing: Standing
+    bucket: Bucket | None
+    """None: no power budget."""
+    base_watts: float
+    """Power of the gateway without the worker."""
+    watts_per_core: float
+    cores: float
+
+
+def allow(
+    settings: GovernSection, now: Situation, forecast: Forecast | None, *, critical: bool
+) -> Allowance:
+    """The allowance for one diagnosis. ``forecast`` is None while nothing is known of its cost."""
+    level, reason = now.standing.level, now.standing.reason
+    if level is Level.RULES_ONLY and now.standing.cause is Cause.POWER and critical:
+        level, reason = Level.SHORT, "critical fault: the reserve is open to it"
+    if level in (Level.RULES_ONLY, Level.PAUSED):
+        return _rules(level, reason)
+    threads = thread_limit(settings, now, level)
+    if threads == 0:
+        return _rules(Level.RULES_ONLY, "one busy core would exceed power_peak_watts")
+    pace: dict[str, Any] = {"max_tokens": TOKENS[level], "threads": threads}
+    if now.bucket is None:
+        return Allowance(level, reason, **pace)
+    return _from_store(settings, now, forecast, critical, Allowance(level, reason, **pace))
+
+
+def thread_limit(settings: GovernSection, now: Situation, level: Level) -> int:
+    """Threads that level, affinity, quota and peak power leave; 0: not even one."""
+    cores = max(1.0, now.cores * CORE_SHARE.get(level, 0.5))
+    if settings.power_peak_watts is not None:
+        spare = settings.power_peak_watts - now.base_watts
+        peak = int(spare / max(0.01, now.watts_per_core) + 1e-9)
+        if peak < 1:
+            return 0
+        cores = min(cores, float(peak))
+    return whole_threads(min(cores, now.cores))
+
+
+def _rules(level: Level, reason: str) -> Allowance:
+    return Allowance(level, reason, max_tokens=TOKENS[level], threads=1)
+
+
+def _from_store(
+    settings: GovernSection,
+    now: Situation,
+    forecast: Forecast | None,
+    critical: bool,
+    pace: Allowance,
+) -> Allowance:
+    bucket = now.bucket
+    assert bucket is not None  # noqa: S101 - the caller has looked; this tells the type checker
+    floor = 0.0 if critical else settings.critical_reserve * bucket.capacity
+    spare = bucket.budget_watts - now.base_watts
+    if spare <= 0.01 * bucket.budget_watts:
+        return _rules(
+            Level.RULES_ONLY,
+            f"power: others take {now.base_watts:.1f} of {bucket.budget_watts:.1f} W already",
+        )
+    if forecast is None:
+        short = UNKNOWN_FILL * bucket.capacity - bucket.joules
+        return pace if short <= 0 else _wait(settings, pace, short / spare)
+    store = bucket.joules - floor
+    share = STORE_SHARE[pace.level]
+    gap = _gap(forecast, spare, max(0.0, store * share), pace.max_tokens)
+    if store >= 0 and gap <= LONGEST_GAP_S:
+        return _with(pace, token_gap_s=gap)
+    most = bucket.capacity - floor
+    need = forecast.joules - spare * (forecast.seconds + LONGEST_GAP_S * TOKENS_PACED)
+    if need > most:
+        return _rules(
+            Level.RULES_ONLY,
+            f"power: a diagnosis needs {need:.0f} J beyond the budget's flow and the store holds "
+            f"{most:.0f} J; a longer power_window_s, more power_watts or a smaller model helps",
+        )
+    target = min(most, max(0.0, need / share))
+    if store >= REACHED * target:
+        return _with(pace, token_gap_s=LONGEST_GAP_S)
+    return _wait(settings, pace, (target - store) / spare)
+
+
+TOKENS_PACED = 64
+"""Decoded tokens that a diagnosis is sure to have, between which it can pause."""
+REACHED = 0.98
+"""A full store never quite fills while the base power wavers."""
+
+
+def _gap(forecast: Forecast, spare: float, store: float, tokens: int) -> float:
+    """Pause between tokens that stretches a job until the store covers it, seconds."""
+    seconds = (forecast.joules - store) / spare - forecast.seconds
+    return max(0.0, seconds) / min(tokens, TOKENS_PACED)
+
+
+def _wait(settings: GovernSection, pace: Allowance, seconds: float) -> Allowance:
+    if seconds > settings.longest_wait_s:
+        return _rules(Level.RULES_ONLY, f"power: energy for a diagnosis only in {seconds:.0f} s")
+    return _with(pace, wait_s=min(ASK_AGAIN_S, max(0.2, seconds)))
+
+
+def _with(pace: Allowance, *, token_gap_s: float = 0.0, wait_s: float = 0.0) -> Allowance:
+    return Allowance(
+        pace.level, pace.reason, wait_s, pace.max_tokens, pace.threads, round(token_gap_s, 4)
+    )

@@ -1,0 +1,398 @@
+"""Puts desired settings into effect, step by step, so that any step may be the last one.
+
+Each move is saved before its effect. At a start ``resume`` says which settings to run with, and
+``tick`` goes on from there. Nothing is ever between: either the candidate is in effect and under
+probation, or the last good settings are.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from edge_agent.config.settings import Settings
+from edge_agent.errors import BadConfig, EdgeAgentError
+from edge_agent.rollout.admission import admit, anchors_of
+from edge_agent.rollout.decide import (
+    MAX_FAILURES,
+    Outcome,
+    Probation,
+    Rollout,
+    RolloutState,
+    Verdict,
+    judge_probation,
+    judge_revision,
+    move,
+)
+from edge_agent.rollout.document import Content, Desired, compose, fingerprint, restart_needed
+from edge_agent.rollout.effects import Effects, Memory
+from edge_agent.rollout.envelope import LIMIT_BYTES
+from edge_agent.rollout.report import reported
+
+S = RolloutState
+log = structlog.get_logger()
+
+
+class ConfigRollout:
+    """The configuration roll-out of one gateway. Thread-safe."""
+
+    def __init__(self, file_document: Mapping[str, Any], memory: Memory, effects: Effects) -> None:
+        """``file_document``: the tables of the local settings file. Raises ``BadConfig`` where
+        they are not valid by themselves."""
+        self._file = file_document
+        self._memory = memory
+        self._effects = effects
+        self._lock = threading.RLock()
+        self._own = effects.validate(file_document)
+        self._settings = self._own
+        self._rollout = self._recall()
+        self._probation = Probation()
+        self._ticked: float | None = None
+        self._restarting = False
+
+    def resume(self) -> Settings:
+        """Once, at the start, before anything is built: the settings to run with."""
+        with self._lock:
+            rollout = self._rollout
+            self._settings = self._good_settings()
+            if not self._own.rollout.remote or rollout.state not in (S.APPLYING, S.PROBATION):
+                return self._settings
+            if rollout.starts >= MAX_FAILURES:
+                why = f"the daemon died in {rollout.starts} starts with it; it is put aside"
+                self._settle(S.ROLLED_BACK, why)
+                return self._settings
+            try:
+                candidate = self._validated(rollout.candidate)
+            except BadConfig as error:
+                self._settle(S.ROLLED_BACK, f"{error}; the local file was changed meanwhile")
+                return self._settings
+            self._to(S.APPLYING, starts=rollout.starts + 1)
+            self._settings = candidate
+            return candidate
+
+    def handle_desired(self, payload: bytes, now: float) -> None:
+        """A message from ``…/config/desired``; ``now``: wall clock, Unix seconds.
+
+        When it returns the outcome is saved, and the message may be acknowledged. An empty
+        payload (the retained message was cleared) changes nothing.
+        """
+        if not payload:
+            return
+        with self._lock:
+            digest = hashlib.sha256(payload).hexdigest()
+            if not self._own.rollout.remote:
+                log.warning("config_desired_ignored", reason="rollout.remote is false here")
+            elif digest == self._rollout.digest:
+                self._redelivered()
+            elif self._rollout.at_rest and not self._restarting:
+                self._receive(payload, digest, now)
+            else:
+                self._queue(payload, now)
+
+    def tick(self, now: float, unhealthy: str | None = None) -> None:
+        """Every second or so. ``now``: wall clock, Unix seconds; its jumps end no probation.
+        ``unhealthy``: None while all is well, else what is not."""
+        with self._lock:
+            if self._ticked is None:
+                self._tell()  # a crash may have come between a move and its report
+            step_s = now - (self._ticked if self._ticked is not None else now)
+            self._ticked = now
+            if self._restarting or not self._own.rollout.remote:
+                return
+            match self._rollout.state:
+                case S.RECEIVED:
+                    self._verify(now)
+                case S.VERIFIED if self._rollout.waiting is None:
+                    self._stage(now)
+                case S.STAGED:
+                    self._put_into_effect()
+                case S.APPLYING:
+                    self._begin_probation()
+                case S.PROBATION:
+                    self._prove(step_s, unhealthy)
+                case _ if self._rollout.waiting is not None:
+                    self._take_waiting(now)
+
+    @property
+    def rollout(self) -> Rollout:
+        """The state as it is saved."""
+        return self._rollout
+
+    @property
+    def settings(self) -> Settings:
+        """What is in effect."""
+        return self._settings
+
+    def reported(self) -> dict[str, Any]:
+        """What ``…/config/reported`` says, ready for JSON."""
+        with self._lock:
+            secured = self._own.rollout.trust_anchors is not None
+            return reported(self._rollout, self._settings, secured=secured)
+
+    # A document's way in
+
+    def _redelivered(self) -> None:
+        """The latest document once more: nothing to do, unless it failed and may try again."""
+        rollout = self._rollout
+        if rollout.state is S.FAILED and rollout.failures < MAX_FAILURES and not self._restarting:
+            self._to(S.STAGED, outcome=None, reason="")
+            self._put_into_effect()
+
+    def _receive(self, payload: bytes, digest: str, now: float) -> None:
+        arrived: dict[str, Any] = {"digest": digest, "reason": "", "revision": None}
+        if len(payload) > LIMIT_BYTES:
+            # Its bytes are not kept: flash wears, and no genuine document is so large.
+            self._to(S.RECEIVED, payload=None, **arrived)
+            why = f"desired document: {len(payload)} bytes; at most {LIMIT_BYTES} are read"
+            self._to(S.REJECTED, reason=why)
+            return
+        self._to(S.RECEIVED, payload=base64.b64encode(payload).decode("ascii"), **arrived)
+        self._verify(now)
+
+    def _queue(self, payload: bytes, now: float) -> None:
+        """Another document is under way: this one waits if it is genuine; the newest wins."""
+        try:
+            desired, content = self._admit(payload, now)
+        except BadConfig as error:
+            self._refuse(str(error))
+            return
+        verdict, why = judge_revision(self._rollout, content.revision, content.digest)
+        if verdict is Verdict.REPLAYED:
+            self._refuse(why, desired.revision)
+        elif verdict is Verdict.NEW and desired.revision != self._rollout.waiting_revision:
+            self._save(
+                waiting=base64.b64encode(payload).decode("ascii"),
+                waiting_revision=content.revision,
+                highest=content.revision,
+                highest_digest=content.digest,
+            )
+
+    def _take_waiting(self, now: float) -> None:
+        payload = base64.b64decode(self._rollout.waiting or "")
+        self._to(
+            S.RECEIVED,
+            payload=self._rollout.waiting,
+            digest=hashlib.sha256(payload).hexdigest(),
+            reason="",
+            waiting=None,
+            waiting_revision=None,
+        )
+        self._verify(now)
+
+    def _admit(self, payload: bytes, now: float) -> tuple[Desired, Content]:
+        anchors = anchors_of(self._own)
+        if anchors is None:
+            log.warning("config_unsigned_accepted", remedy="set rollout.trust_anchors")
+        trusted_now = now if self._effects.clock_trusted() else None
+        return admit(payload, self._settings, anchors, trusted_now)
+
+    def _refuse(self, reason: str, revision: int | None = None) -> None:
+        """Say that a document was refused, without touching what is under way."""
+        refused = Outcome(state=S.REJECTED, revision=revision, reason=reason[:2000])
+        if refused != self._rollout.refused:
+            log.warning("config_refused", revision=revision, reason=reason)
+            self._save(refused=refused)
+
+    # The steps
+
+    def _verify(self, now: float) -> None:
+        payload = base64.b64decode(self._rollout.payload or "")
+        try:
+            desired, content = self._admit(payload, now)
+        except BadConfig as error:
+            self._to(S.REJECTED, reason=str(error)[:4000], payload=None)
+            return
+        known: dict[str, Any] = {"revision": content.revision, "payload": None}
+        verdict, why = judge_revision(self._rollout, content.revision, content.digest)
+        match verdict:
+            case Verdict.REPLAYED:
+                self._to(S.REJECTED, reason=why, **known)
+            case Verdict.NEW:
+                self._accept(desired, content, now)
+            case Verdict.SAME | Verdict.RETRY:
+                self._to(self._known_outcome(content), reason=why, **known)
+                self._redelivered()
+
+    def _known_outcome(self, content: Content) -> RolloutState:
+        confirmed, outcome = self._rollout.confirmed, self._rollout.outcome
+        if confirmed is not None and confirmed.digest == content.digest:
+            return S.CONFIRMED
+        return outcome.state if outcome is not None else S.REJECTED
+
+    def _accept(self, desired: Desired, content: Content, now: float) -> None:
+        earlier = self._earlier(desired.restore)
+        if desired.restore and earlier is None:
+            why = f"restore: revision {desired.restore} is not kept here; push its content instead"
+            self._to(S.REJECTED, reason=why, payload=None, revision=content.revision)
+            return
+        if earlier is not None:
+            parts = {"settings": earlier.settings, "patch": earlier.patch}
+            content = content.model_copy(update=parts)
+        self._to(
+            S.VERIFIED,
+            candidate=content,
+            outcome=None,
+            refused=None,
+            restart=(),
+            starts=0,
+            failures=0,
+            highest=content.revision,
+            highest_digest=content.digest,
+            revision=content.revision,
+            payload=None,
+        )
+        self._stage(now)
+
+    def _earlier(self, revision: int | None) -> Content | None:
+        """The content kept of an earlier revision, for a document that restores it."""
+        kept = (self._rollout.confirmed, self._rollout.previous)
+        return next((one for one in kept if one is not None and one.revision == revision), None)
+
+    def _stage(self, now: float) -> None:
+        candidate = self._rollout.candidate
+        if candidate is None:
+            self._settle(S.REJECTED, "the saved state holds no candidate")
+            return
+        due = candidate.not_before
+        if due is not None and self._effects.clock_trusted() and due > now:
+            return  # stays VERIFIED; a tick comes back to it
+        try:
+            settings = self._validated(candidate)
+        except BadConfig as error:
+            self._settle(S.REJECTED, str(error))
+            return
+        if fingerprint(settings) == fingerprint(self._settings):
+            self._confirm("it changes nothing")
+            return
+        self._to(S.STAGED, restart=restart_needed(self._settings, settings))
+        self._put_into_effect()
+
+    def _put_into_effect(self) -> None:
+        rollout = self._rollout
+        try:
+            settings = self._validated(rollout.candidate)
+        except BadConfig as error:
+            self._settle(S.REJECTED, str(error))
+            return
+        if rollout.restart:
+            self._to(S.APPLYING)
+            self._restart(f"revision {rollout.revision} changes {', '.join(rollout.restart)}")
+            return
+        self._to(S.APPLYING, starts=rollout.starts + 1)
+        try:
+            self._effects.apply(settings)
+        except (EdgeAgentError, OSError) as error:
+            self._undo(S.FAILED, f"could not be put into effect: {error}")
+            return
+        self._settings = settings
+        self._begin_probation()
+
+    def _begin_probation(self) -> None:
+        self._probation = Probation()
+        self._to(S.PROBATION)
+
+    def _prove(self, step_s: float, unhealthy: str | None) -> None:
+        length_s = self._settings.rollout.probation_s
+        self._probation, state = judge_probation(self._probation, step_s, unhealthy, length_s)
+        if state is S.CONFIRMED:
+            self._confirm("")
+        elif state is S.ROLLED_BACK:
+            self._undo(S.ROLLED_BACK, f"not healthy with it: {self._probation.reason}")
+
+    def _confirm(self, reason: str) -> None:
+        rollout = self._rollout
+        self._settle(
+            S.CONFIRMED, reason, confirmed=rollout.candidate, previous=rollout.confirmed, failures=0
+        )
+
+    def _undo(self, state: RolloutState, reason: str) -> None:
+        """Back to the last good settings; saved first, so that a crash in between ends there."""
+        rollout = self._rollout
+        good = self._good_settings()
+        by_restart = bool(rollout.restart)
+        failures = rollout.failures + 1
+        if failures >= MAX_FAILURES:
+            reason = f"{reason}; failed {failures} times, it is put aside"
+        self._move(
+            state, reason=reason[:4000], outcome=self._outcome(state, reason), failures=failures
+        )
+        if by_restart:
+            self._tell()
+            self._restart(f"revision {rollout.revision} is undone")
+            return
+        try:
+            self._effects.apply(good)
+        except (EdgeAgentError, OSError) as error:
+            self._restart(f"the last good settings come back by a restart: {error}")
+        self._settings = good
+        self._tell()
+
+    def _restart(self, why: str) -> None:
+        self._restarting = True
+        log.warning("config_restart", reason=why)
+        self._effects.restart(why)
+
+    # What is good, and what is saved
+
+    def _good_settings(self) -> Settings:
+        """The last good settings; the local file alone where they no longer fit it."""
+        if not self._own.rollout.remote:
+            return self._own
+        try:
+            return self._validated(self._rollout.confirmed)
+        except BadConfig as error:
+            log.warning("config_confirmed_unusable", reason=str(error), running="the local file")
+            return self._own
+
+    def _validated(self, content: Content | None) -> Settings:
+        return self._effects.validate(compose(self._file, content))
+
+    def _outcome(self, state: RolloutState, reason: str) -> Outcome:
+        return Outcome(state=state, revision=self._rollout.revision, reason=reason[:4000])
+
+    def _settle(self, state: RolloutState, reason: str, **changes: object) -> None:
+        """The candidate came to its end."""
+        self._to(state, reason=reason[:4000], outcome=self._outcome(state, reason), **changes)
+
+    def _to(self, state: RolloutState, **changes: object) -> None:
+        self._move(state, **changes)
+        self._tell()
+
+    def _move(self, state: RolloutState, **changes: object) -> None:
+        before = self._rollout
+        self._keep(move(before, state, **changes))
+        log.info(
+            "config_rollout",
+            revision=self._rollout.revision,
+            before=before.state.value,
+            state=state.value,
+            reason=self._rollout.reason,
+        )
+
+    def _save(self, **changes: object) -> None:
+        self._keep(self._rollout.model_copy(update=changes))
+        self._tell()
+
+    def _tell(self) -> None:
+        self._effects.report(self.reported())
+
+    def _keep(self, rollout: Rollout) -> None:
+        self._memory.save(rollout.model_dump_json().encode("utf-8"))
+        self._rollout = rollout
+
+    def _recall(self) -> Rollout:
+        saved = self._memory.load()
+        if saved is None:
+            return Rollout()
+        try:
+            return Rollout.model_validate_json(saved)
+        except ValidationError as error:
+            # A gateway that starts with its own file is better than one that does not start.
+            log.warning("config_state_unreadable", error=str(error)[:500])
+            return Rollout(reason="the saved state of the roll-out was unreadable and is lost")
