@@ -183,6 +183,7 @@ class Demonstration:
                     break
         finally:
             if live:
+                live.update(self._frame(player), refresh=True)
                 live.stop()
         answer = self._picture.answer(self._scenario.onset)
         if answer is not None:
@@ -197,11 +198,14 @@ class Demonstration:
 
     def _frame(self, player: threading.Thread) -> RenderableType:
         note = f"{time.monotonic() - self._began:.0f} s"
-        if self._picture.incidents:
+        if self._picture.answer(self._scenario.onset):
+            note += " · the diagnosis is there"
+        elif self._picture.incidents:
             note += " · waiting for the diagnosis"
         if not player.is_alive():
             note += " · all rows played"
-        return live_view(self._picture, self._scenario.card, self._header, note)
+        size = (self._console.width, self._console.height)
+        return live_view(self._picture, self._scenario.card, self._header, note, size)
 
     @property
     def _header(self) -> str:
@@ -221,7 +225,8 @@ class Demonstration:
             self._say("the agent went offline")
         elif event == "diagnosis":
             found = self._picture.diagnoses[-1]
-            self._say(f"diagnosis: {headline(found)} ({cost_line(found)})")
+            if found is not self._picture.answer(self._scenario.onset):
+                self._say(f"diagnosis before the fault: {headline(found)} ({cost_line(found)})")
         elif event in ("opened", "updated", "closed") and (
             self._options.plain or event != "updated"
         ):
