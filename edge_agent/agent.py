@@ -4,6 +4,7 @@ the order of the pipeline. Nothing else puts parts together."""
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -35,15 +36,10 @@ from edge_agent.intake import Intake, IntakeEffects
 from edge_agent.job import Job
 from edge_agent.level import Allowance, Spent
 from edge_agent.logs import configure_logs
-from edge_agent.mqtt import Broker
+from edge_agent.mqtt.broker import Broker, FilterMemory
 from edge_agent.operations import Operations
-from edge_agent.publish.message import (
-    birth_message,
-    health_message,
-    reported_message,
-    will_message,
-)
-from edge_agent.publish.publisher import Publisher
+from edge_agent.publish.message import health_message, reported_message, rfc3339, status_message
+from edge_agent.publish.publisher import Backlog, Line, Publisher
 from edge_agent.rollout.apply import ConfigRollout
 from edge_agent.rollout.commands import Commands
 from edge_agent.rollout.effects import Effects, Memory
@@ -62,6 +58,8 @@ CONTROL_MESSAGES = 200
 PROMPT_TOKENS = 600
 """Usual length of a prompt, for the governor's forecast."""
 TICK_S = 1.0
+FLUSH_S = 3.0
+"""How long a stopping agent still sends what the broker takes, seconds."""
 MEGABYTE = 1_000_000
 
 
@@ -86,7 +84,6 @@ class Agent:
     def __init__(self, document: Mapping[str, Any], base: Path) -> None:
         self._base = base
         self._restart = threading.Event()
-        self._wake = threading.Event()
         self._session = str(uuid4())
         self._started = time.time()
         own = self._validate(document)
@@ -95,7 +92,9 @@ class Agent:
         self.settings = self._rollout.resume()
         self._supervisor = Supervisor()
         self._cards = CardLibrary.load(self.settings.diagnose.cards)
-        self._casebook = Casebook(self.store, self.settings, self._wake.set)
+        self._casebook = Casebook(
+            self.store, self.settings, lambda name: self._cards.for_equipment(name), self._wake
+        )
         self._governor = self._build_governor()
         self._worker = self._build_worker()
         self._build_inboxes()
@@ -141,8 +140,11 @@ class Agent:
             validate=self._validate,
             apply=self.apply,
             restart=self._ask_for_restart,
-            report=lambda report: self._casebook.send(reported_message(self.settings, report)),
+            report=self._report_settings,
         )
+
+    def _report_settings(self, report: dict[str, Any]) -> None:
+        self._casebook.send(reported_message(self._casebook.root, "config", report))
 
     def _ask_for_restart(self, why: str) -> None:
         log.info("restart_asked", reason=why)
@@ -167,12 +169,20 @@ class Agent:
 
     def _build_inboxes(self) -> None:
         telemetry = self.settings.telemetry
-        self._inbox = Inbox(telemetry.inbox_messages, telemetry.inbox_mb * MEGABYTE)
-        self._control_inbox = Inbox(CONTROL_MESSAGES, 8 * MEGABYTE)
+
+        def shed(message: Message) -> None:
+            self._broker.ack(message)
+
+        self._inbox = Inbox(
+            telemetry.inbox_messages, telemetry.inbox_mb * MEGABYTE, on_shed=shed
+        )
+        self._control_inbox = Inbox(CONTROL_MESSAGES, CONTROL_MB * MEGABYTE, on_shed=shed)
 
     def _build_broker(self) -> Broker:
         settings = self.settings
-        own = f"{settings.agent.topic_prefix}/{settings.agent.id}/"
+        own = settings.topic("")
+        root = self._casebook.root
+        generations = self.store.generations
 
         def deliver(message: Message) -> None:
             inbox = self._control_inbox if message.topic.startswith(own) else self._inbox
@@ -181,9 +191,16 @@ class Agent:
         return Broker(
             settings.mqtt,
             client_id=settings.mqtt.client_id or f"edge-agent-{settings.agent.id}",
-            will=will_message(settings, self._session),
-            birth=lambda: birth_message(settings, self._session),
+            will=status_message(root, "offline", session_id=self._session),
+            birth=lambda: status_message(
+                root, "online", session_id=self._session, details=self._birth_details()
+            ),
             deliver=deliver,
+            on_lost=lambda reason: log.warning("session_lost", reason=reason),
+            filters=FilterMemory(
+                load=lambda: json.loads(generations.load(SUBSCRIBED) or b"[]"),
+                save=lambda filters: generations.save(SUBSCRIBED, json.dumps(filters).encode()),
+            ),
         )
 
     def _build_intake(self) -> Intake:
@@ -242,15 +259,28 @@ class Agent:
         return self._worker.complete(request, lambda: cancelled() or self._governor.must_stop())
 
     def _build_publisher(self) -> None:
-        loop = self._supervisor.add("publisher", lambda stop: self._publisher.run(stop))
+        loop = self._supervisor.add("publisher", lambda stop: self._publisher.run(stop, flush_s=FLUSH_S))
+        outbox, broker = self.store.outbox, self._broker
         self._publisher = Publisher(
-            self.store.outbox, self._broker, window=self.settings.publish.window, beat=loop.beat
+            Backlog(pending=outbox.pending, sent=outbox.sent_all, park=self._park),
+            Line(send=broker.publish, window=lambda: broker.window, reset=broker.reset),
+            window=self.settings.publish.window,
+            beat=loop.beat,
         )
+
+    def _park(self, seq: int, until: Callable[[int], float], error: str) -> int:
+        refusals = self.store.outbox.refusals(seq)
+        return self.store.outbox.park(seq, until(refusals), error)
+
+    def _wake(self) -> None:
+        """Something was committed: the loops that live on it look at once."""
+        self._publisher.notify()
+        self._diagnosis.notify()
 
     def _build_control(self) -> None:
         loop = self._supervisor.add("control", lambda stop: self._control.run(stop))
         self._health = Health(self._sections())
-        operations = Operations(self.store, self._intake, self._health.report, self._wake.set)
+        operations = Operations(self.store, self._intake, self._health.report, self._wake)
         self._commands = Commands(self.settings, operations.commands())
         own = self.settings.topic
         self._control = Control(
@@ -260,6 +290,14 @@ class Agent:
             tick=self._tick,
             beat=loop.beat,
         )
+
+    def _birth_details(self) -> dict[str, Any]:
+        worker = self._worker.status()
+        return {
+            "version": __version__,
+            "started_at": rfc3339(self._started),
+            "model": {"name": worker.model, "state": worker.state, "reason": worker.reason},
+        }
 
     def _sections(self) -> dict[str, Callable[[], dict[str, Any]]]:
         """What ``…/health`` and ``cmd/status`` say, by part."""
@@ -278,7 +316,7 @@ class Agent:
                 "readings": self._intake.readings,
                 "refused": self._dead_letters.count,
                 "waiting": len(self._inbox),
-                "shed": self._inbox.shed,
+                "shed": self._inbox.counts().shed,
             },
             "equipment": lambda: cast(
                 "dict[str, Any]", self._intake.ask(lambda detection: detection.status())
@@ -289,7 +327,7 @@ class Agent:
                 "mb": round(self.store.bytes_on_disk() / MEGABYTE, 2),
                 "alarms": self.store.alarms,
             },
-            "publisher": self._publisher.status,
+            "publisher": lambda: asdict(self._publisher.status),
             "governor": lambda: asdict(self._governor.status()),
             "worker": lambda: asdict(self._worker.status()),
         }
@@ -322,6 +360,7 @@ class Agent:
             if self._restart.is_set() or reload.is_set():
                 return Ending.RESTART
             self._governor.observe_worker(self._worker.status().pid)
+            self._broker.ensure_running()
             self._governor.sample()
             complaint = self._supervisor.complaint()
             if self._supervisor.failed.is_set():
@@ -340,7 +379,7 @@ class Agent:
         report = self._health.report()
         self._health.write(self.settings.store.state_dir / "status.json")
         self.store.snapshots.put(GOVERNOR, GOVERNOR, self._governor.snapshot())
-        self._casebook.send(health_message(self.settings, report, time.time()))
+        self._casebook.send(health_message(self._casebook.root, report, time.time()))
 
     def _tick(self) -> None:
         """What time alone moves: a revision under probation, jobs that came too late."""
@@ -389,7 +428,7 @@ class Agent:
         grace = self.settings.agent.shutdown_grace_s
         for name in ("control", "intake", "diagnosis", "publisher"):
             halts[name].set()
-            self._wake.set()
+            self._wake()
             if not self._supervisor.loop(name).join(grace):
                 log.warning("loop_left_behind", loop=name, waited_s=grace)
         self.store.snapshots.put(GOVERNOR, GOVERNOR, self._governor.snapshot())
