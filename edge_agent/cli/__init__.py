@@ -9,8 +9,11 @@ import sys
 
 import typer
 
+from edge_agent.cli import bench, model
+from edge_agent.cli.check import check
 from edge_agent.cli.demo import demo
 from edge_agent.cli.replay import replay
+from edge_agent.cli.run import run
 from edge_agent.cli.simulate import simulate
 from edge_agent.errors import BadConfig, EdgeAgentError
 
@@ -21,9 +24,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(run)
+app.command()(check)
 app.command()(demo)
 app.command()(simulate)
 app.command()(replay)
+app.add_typer(bench.app)
+app.add_typer(model.app)
 
 
 def main() -> None:

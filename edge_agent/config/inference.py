@@ -27,6 +27,8 @@ class InferenceSection(Section):
     """Type of the KV cache."""
     idle_unload_s: float = Field(default=900.0, ge=0)
     """Unload the model after this long without work, seconds; 0 keeps it."""
+    load_timeout_s: float = Field(default=600.0, ge=1, le=7200)
+    """Longest time until a request is begun: reading the model and waiting for others, seconds."""
     recycle_jobs: int = Field(default=500, ge=1)
     """Replace the worker after this many jobs: a leak never grows old."""
     accepted_licences: tuple[str, ...] = ()

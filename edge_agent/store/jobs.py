@@ -39,7 +39,8 @@ class Jobs:
         with self._connection.transaction():
             added = self._connection.change(
                 "INSERT OR IGNORE INTO jobs (id, incident_id, equipment, on_demand, priority,"
-                " state, attempts, created_at, not_before, expires_at, changed_at, last_error, document)"
+                " state, attempts, created_at, not_before, expires_at, changed_at, last_error,"
+                " document)"
                 " VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
                 (
                     job.id,

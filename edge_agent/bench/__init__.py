@@ -1,0 +1,1 @@
+"""Benchmarks: what `edge-agent bench` runs."""

@@ -1,0 +1,127 @@
+"""``edge-agent model …``: which models there are, whether they are sound, what they will take."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edge_agent.errors import BadConfig
+
+if TYPE_CHECKING:
+    from edge_agent.inference.manifest import Manifest
+
+app = typer.Typer(name="model", help="The models of this gateway.", no_args_is_help=True)
+
+ModelsDir = Annotated[
+    Path, typer.Option("--models-dir", help="Where added models lie.", envvar="EDGE_AGENT_MODELS")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+DEFAULT_DIR = Path("/var/lib/edge-agent/models")
+
+
+@app.command("list")
+def list_models(models_dir: ModelsDir = DEFAULT_DIR, as_json: Json = False) -> None:
+    """Show the catalogue: built-in models, and those added here."""
+    from edge_agent.inference.catalog import manifests
+
+    rows = [_row(manifest, models_dir) for manifest in manifests(models_dir).values()]
+    if as_json:
+        typer.echo(json.dumps({"models": rows}))
+        return
+    _table(
+        "Models",
+        ["name", "title", "tier", "licence", "MB", "here"],
+        [
+            [
+                row["name"],
+                row["title"],
+                row["tier"],
+                row["licence"],
+                str(round(row["size"] / 1e6)) if row["size"] else "?",
+                "yes" if row["present"] else "no",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _row(manifest: Manifest, models_dir: Path) -> dict[str, Any]:
+    from edge_agent.inference.catalog import location
+
+    try:
+        path = location(manifest, models_dir)
+        present = path.is_file()
+    except BadConfig:
+        path, present = None, False  # a package that is not installed
+    return {
+        **manifest.model_dump(mode="json"),
+        "path": str(path) if path else None,
+        "present": present,
+    }
+
+
+@app.command()
+def verify(model: str, models_dir: ModelsDir = DEFAULT_DIR, as_json: Json = False) -> None:
+    """Check a model's header, size and hash."""
+    from edge_agent.inference.catalog import resolve
+    from edge_agent.inference.catalog import verify as check
+
+    found = resolve(model, models_dir)
+    digest = check(found, models_dir)
+    known = found.manifest.sha256 is not None
+    if as_json:
+        result = {"model": model, "path": str(found.path), "sha256": digest, "hash_known": known}
+        typer.echo(json.dumps(result))
+        return
+    typer.echo(f"{model}: header sound, sha256 {digest}")
+    typer.echo(
+        "the hash is the manifest's" if known else "no hash is known for it; note the one above"
+    )
+
+
+@app.command()
+def plan(
+    model: str,
+    context: Annotated[int, typer.Option(help="Context, tokens.")] = 4096,
+    kv_type: Annotated[str, typer.Option(help="f16 or q8_0.")] = "f16",
+    memory_mb: Annotated[int, typer.Option(help="Limit, MB; 0: none.")] = 0,
+    models_dir: ModelsDir = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Say what a model will take in memory, before it is loaded."""
+    from dataclasses import asdict
+
+    from edge_agent.inference.catalog import resolve
+    from edge_agent.inference.gguf import read_header
+    from edge_agent.inference.plan import KV_BYTES, fit
+
+    if kv_type not in KV_BYTES:
+        raise typer.BadParameter(f"{kv_type!r}; allowed: {', '.join(KV_BYTES)}")
+    header = read_header(resolve(model, models_dir).path)
+    result = fit(header, context, kv_type, memory_mb or float("inf"))
+    if as_json:
+        typer.echo(json.dumps({"model": model, **asdict(result), "total_mb": result.total_mb}))
+        return
+    parts = {
+        "weights": result.weights,
+        f"KV cache, {result.context} tokens": result.kv,
+        "compute buffers": result.compute,
+        "process": result.process,
+        "total": result.total,
+    }
+    _table(model, ["part", "MB"], [[name, f"{size / 1e6:.1f}"] for name, size in parts.items()])
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title)
+    for name in columns:
+        table.add_column(name, justify="right" if name == "MB" else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

@@ -1,0 +1,363 @@
+"""The fastest way to a schema-valid answer on a CPU: one loaded model, several answers at a time.
+
+``admit`` computes what is new of a prompt (the card's prefix is kept) and scores the choices;
+``step`` then decodes one batch for all answers in the making: the token just chosen for each, with
+the tokens that its grammar forces behind it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_agent.completion import Completion, CompletionRequest, ModelIdentity
+from edge_agent.errors import BadAnswer, EdgeAgentError, Unavailable
+from edge_agent.inference import template
+from edge_agent.inference.answer import Answer, Meter, Prompt, Ticket
+from edge_agent.inference.constraint import Constraint, grammar_for
+from edge_agent.inference.likelihood import score_choice
+from edge_agent.inference.manifest import Manifest
+from edge_agent.inference.native import (
+    Aborted,
+    CacheFull,
+    Context,
+    ContextShape,
+    LoadedModel,
+    Row,
+)
+from edge_agent.inference.prefixes import Prefix, Prefixes
+from edge_agent.inference.sampling import Sampler, greedy
+
+KEPT_PREFIXES = 8
+MAX_ANSWERS = 16
+"""Answers in the making at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A ticket that left the engine, with its completion or the error that ended it."""
+
+    ticket: Ticket
+    result: Completion | EdgeAgentError
+
+
+class Engine:
+    """Owns model, context and everything in the KV cache. One thread; ``interrupt`` from any."""
+
+    def __init__(self, path: str, manifest: Manifest, sha256: str, shape: ContextShape) -> None:
+        self.identity = ModelIdentity(name=manifest.name, sha256=sha256, tier=manifest.tier)
+        self._manifest = manifest
+        self.model = LoadedModel(path)
+        try:
+            self.context = Context(self.model, shape)
+        except BaseException:
+            self.model.close()
+            raise
+        self._tokenizer = self.model.constraint_tokenizer()
+        self._ends = frozenset(self.model.ends)
+        self._pieces: dict[int, bytes] = {}
+        self._prefixes = Prefixes(KEPT_PREFIXES)
+        self._free = list(range(shape.sequences))
+        self._running: list[Answer] = []
+        self._wake = threading.Event()
+
+    @property
+    def busy(self) -> bool:
+        """Whether answers are in the making."""
+        return bool(self._running)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another ticket may be tried now."""
+        if len(self._running) >= MAX_ANSWERS or len(self._free) < 4:
+            return False
+        return self._cells_free() > 0
+
+    def interrupt(self) -> None:
+        """Stop computing at once and look at the tickets again; callable from any thread."""
+        self.context.abort()
+        self._wake.set()
+
+    def complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Completion:
+        """One request, start to end. Raises ``BadAnswer`` or ``Unavailable``."""
+        ticket = Ticket(request, cancelled, time.monotonic() + request.deadline_s)
+        self.admit(ticket)
+        while True:
+            for outcome in self.step():
+                if outcome.ticket is ticket:
+                    if isinstance(outcome.result, EdgeAgentError):
+                        raise outcome.result
+                    return outcome.result
+
+    def admit(self, ticket: Ticket) -> None:
+        """Compute the prompt of ``ticket`` and let its answer begin.
+
+        Raises ``BadAnswer`` for what can't be answered, ``Unavailable`` if it ended meanwhile.
+        """
+        request = ticket.request
+        meter, cpu = Meter(), time.process_time()
+        constraint = Constraint(self._tokenizer, grammar_for(request.json_schema))
+        prompt = self._tokenized(request)
+        self._check_length(prompt.length, request)
+        self.context.set_threads(request.threads)
+        reserved = prompt.reserve(request.max_tokens)
+        prefix, meter.cached = self._prefix(prompt.head, reserved, ticket)
+        sampler = None
+        if not request.greedy:
+            sampler = Sampler(self._manifest.sampling, request.seed, prompt.tokens)
+        answer = Answer(ticket, self._free.pop(), prefix, constraint, meter, sampler)
+        prefix.users += 1
+        answer.reserved = reserved
+        self._running.append(answer)
+        try:
+            self._prefill(answer, prompt)
+            answer.pending = list(prompt.tail)
+            begin = constraint.begin()
+            answer.take(begin, forced=len(begin))
+        except BaseException:
+            self._release(answer)
+            raise
+        meter.prompt = prompt.length
+        meter.prefill_s = time.monotonic() - meter.started
+        meter.cpu_s = time.process_time() - cpu
+
+    def step(self) -> list[Outcome]:
+        """Decode one batch for all answers in the making; returns those that ended."""
+        outcomes = self._sweep()
+        if not self._running:
+            return outcomes
+        started, cpu = time.monotonic(), time.process_time()
+        fed = self._decode_pending()
+        for answer, row in fed:
+            outcome = self._advance(answer, row)
+            if outcome is not None:
+                outcomes.append(outcome)
+        self._charge([answer for answer, _ in fed], started, cpu, outcomes)
+        for outcome in outcomes:
+            self._forget(outcome.ticket)
+        self._pause()
+        return outcomes
+
+    def close(self) -> None:
+        """Free everything."""
+        self.context.close()
+        self.model.close()
+
+    def _check_length(self, prompt: int, request: CompletionRequest) -> None:
+        if prompt + request.max_tokens + 1 > self.context.tokens:
+            raise BadAnswer(
+                f"the prompt of {prompt} tokens and an answer of {request.max_tokens} exceed the "
+                f"context of {self.context.tokens} tokens; shorten the card or the evidence"
+            )
+
+    def _tokenized(self, request: CompletionRequest) -> Prompt:
+        style, tokenize = self._manifest.template, self.model.tokenize
+        parts = template.prefix_parts(style, request.system, request.context)
+        head = template.tokens_of(parts, tokenize)
+        if self.model.start_token not in (None, head[0]):
+            head.insert(0, self.model.start_token)
+        tail = template.tokens_of([template.answer_part(style)], tokenize)
+        asked = [tokenize(template.SEPARATOR + c.question) + tail for c in request.choices]
+        return Prompt(tuple(head), tokenize(request.question), tail, asked)
+
+    def _prefix(self, tokens: tuple[int, ...], more: int, ticket: Ticket) -> tuple[Prefix, int]:
+        """The kept prefix of these tokens and how many of them came from the cache."""
+        known = self._prefixes.find(tokens)
+        if known is not None:
+            known.users += 1  # must not be evicted to make room for its own answer
+            try:
+                self._make_room(more)
+            finally:
+                known.users -= 1
+            return known, len(tokens)
+        while self._prefixes.full and self._evict():
+            pass
+        self._make_room(len(tokens) + more)
+        sequence = self._free.pop()
+        try:
+            self._feed(sequence, 0, list(tokens), ticket)
+        except BaseException:
+            self.context.drop(sequence)
+            self._free.append(sequence)
+            raise
+        return self._prefixes.keep(tokens, sequence), 0
+
+    def _prefill(self, answer: Answer, prompt: Prompt) -> None:
+        self.context.drop(answer.sequence)
+        self.context.copy(answer.prefix.sequence, answer.sequence)
+        answer.position = len(answer.prefix.tokens)
+        self._feed(answer.sequence, answer.position, prompt.question, answer.ticket)
+        answer.position += len(prompt.question)
+        for choice, asked in zip(answer.request.choices, prompt.asked, strict=True):
+            answer.probabilities[choice.name] = score_choice(
+                self, answer.ticket, (answer.sequence, answer.position), asked, choice
+            )
+
+    def _feed(self, sequence: int, position: int, tokens: list[int], ticket: Ticket) -> None:
+        """Compute ``tokens`` of one sequence, batch by batch, without logits."""
+        size = self.context.shape.batch
+        for start in range(0, len(tokens), size):
+            rows = [
+                Row(token, position + start + i, sequence)
+                for i, token in enumerate(tokens[start : start + size])
+            ]
+            self.decode(rows, ticket)
+
+    def decode(self, rows: list[Row], ticket: Ticket) -> None:
+        """One batch for one ticket; repeated if it was interrupted on behalf of another."""
+        while True:
+            self.context.rearm()
+            reason = ticket.ended()
+            if reason is not None:
+                raise Unavailable(reason)
+            try:
+                self.context.decode(rows)
+            except Aborted:
+                self._undo(rows)
+            except CacheFull:
+                self._undo(rows)
+                if not self._evict():
+                    raise Unavailable("the KV cache is full; try again later") from None
+            else:
+                return
+
+    def _undo(self, rows: list[Row]) -> None:
+        first: dict[int, int] = {}
+        for row in rows:
+            first[row.sequence] = min(row.position, first.get(row.sequence, row.position))
+        for sequence, position in first.items():
+            self.context.drop(sequence, position)
+
+    def _decode_pending(self) -> list[tuple[Answer, int]]:
+        """Feed what is pending; returns the answers that now have logits, with their row."""
+        rows: list[Row] = []
+        fed: list[tuple[Answer, int]] = []
+        room = self.context.shape.batch
+        taken: list[tuple[Answer, int]] = []
+        for i, answer in enumerate(self._running):
+            count = min(len(answer.pending), room - (len(self._running) - 1 - i))
+            room -= count
+            for offset, token in enumerate(answer.pending[:count]):
+                rows.append(Row(token, answer.position + offset, answer.sequence))
+            taken.append((answer, count))
+            if count == len(answer.pending):
+                rows[-1].logits = True
+                fed.append((answer, len(rows) - 1))
+        self.context.rearm()
+        try:
+            self.context.decode(rows)
+        except Aborted:
+            self._undo(rows)
+            return []
+        except CacheFull:
+            self._undo(rows)
+            if not self._evict():
+                raise Unavailable("the KV cache is full") from None
+            return []
+        for answer, count in taken:
+            answer.position += count
+            del answer.pending[:count]
+            answer.meter.decode_calls += 1
+        return fed
+
+    def _advance(self, answer: Answer, row: int) -> Outcome | None:
+        """Choose the next token of ``answer`` from its logits; an outcome if that ended it."""
+        pick = greedy if answer.sampler is None else answer.sampler.pick
+        try:
+            token = answer.constraint.choose(self.context.logits(row), pick)
+            forced = answer.constraint.accept(token)
+            answer.take([token, *forced], forced=len(forced))
+            if not answer.constraint.finished and token not in self._ends:
+                return None
+            result: Completion | EdgeAgentError = answer.completion(
+                self._piece, self._ends, self.identity
+            )
+        except EdgeAgentError as error:
+            result = error
+        return Outcome(answer.ticket, result)
+
+    def _piece(self, token: int) -> bytes:
+        piece = self._pieces.get(token)
+        if piece is None:
+            piece = self._pieces[token] = self.model.piece(token)
+        return piece
+
+    def _sweep(self) -> list[Outcome]:
+        """Remove the answers that need not go on."""
+        outcomes = []
+        for answer in list(self._running):
+            reason = answer.ticket.ended()
+            if reason is not None:
+                outcomes.append(Outcome(answer.ticket, Unavailable(reason)))
+                self._release(answer)
+        return outcomes
+
+    def _charge(
+        self, answers: list[Answer], started: float, cpu: float, outcomes: list[Outcome]
+    ) -> None:
+        """Share the cost of a step among the answers that it served."""
+        if not answers:
+            return
+        wall = time.monotonic() - started
+        used = (time.process_time() - cpu) / len(answers)
+        for answer in answers:
+            answer.meter.decode_s += wall
+            answer.meter.cpu_s += used
+        for i, outcome in enumerate(outcomes):
+            if isinstance(outcome.result, Completion):
+                meter = next(a.meter for a in answers if a.ticket is outcome.ticket)
+                changes = {"decode_seconds": meter.decode_s, "cpu_seconds": meter.cpu_s}
+                outcomes[i] = Outcome(outcome.ticket, outcome.result.model_copy(update=changes))
+
+    def _pause(self) -> None:
+        """The governor's gap between tokens; the widest among those that are in the making."""
+        gap = max((answer.request.token_gap_s for answer in self._running), default=0.0)
+        if gap > 0:
+            self._wake.wait(gap)
+        self._wake.clear()
+
+    def _forget(self, ticket: Ticket) -> None:
+        for answer in list(self._running):
+            if answer.ticket is ticket:
+                self._release(answer)
+
+    def _release(self, answer: Answer) -> None:
+        self.context.drop(answer.sequence)
+        self._free.append(answer.sequence)
+        answer.prefix.users -= 1
+        self._running.remove(answer)
+
+    def _cells_free(self) -> int:
+        reserved = sum(answer.reserved for answer in self._running)
+        return self.context.tokens - self._prefixes.tokens - reserved
+
+    def _make_room(self, tokens: int) -> None:
+        while self._cells_free() < tokens:
+            if not self._evict():
+                if self._running:
+                    raise Unavailable("the KV cache is full of other answers; try again later")
+                raise BadAnswer(
+                    f"{tokens} tokens do not fit into the context of {self.context.tokens}"
+                )
+
+    def _evict(self) -> bool:
+        prefix = self._prefixes.evict()
+        if prefix is None:
+            return False
+        self.context.drop(prefix.sequence)
+        self._free.append(prefix.sequence)
+        return True
+
+    def borrow(self, count: int) -> list[int]:
+        """Up to ``count`` sequence ids for scratch; give them back with ``give_back``."""
+        taken = self._free[-count:]
+        del self._free[-count:]
+        return taken
+
+    def give_back(self, sequences: list[int]) -> None:
+        """Return scratch sequences; what they held is forgotten."""
+        for sequence in sequences:
+            self.context.drop(sequence)
+        self._free += sequences

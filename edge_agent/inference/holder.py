@@ -1,0 +1,130 @@
+"""Loads the model when it is needed and unloads it when it has long not been."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from edge_agent.errors import BadConfig, Unavailable
+from edge_agent.inference.catalog import ModelFile, resolve, verify
+from edge_agent.inference.engine import Engine
+from edge_agent.inference.gguf import read_header
+from edge_agent.inference.manifest import check_licence
+from edge_agent.inference.native import ContextShape, route_log
+from edge_agent.inference.plan import Plan, fit
+
+log = structlog.get_logger()
+
+LINES_PER_LOAD = 40
+"""Lines of llama.cpp's own log that are passed on per load; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class HolderSettings:
+    """What the worker was told about the model."""
+
+    model: str
+    models_dir: Path
+    cache_dir: Path
+    context: int = 4096
+    kv_type: str = "f16"
+    threads: int = 2
+    memory_mb: int = 0
+    """0: no limit."""
+    idle_unload_s: float = 900.0
+    accepted_licences: tuple[str, ...] = ()
+
+
+class NativeLog:
+    """Passes warnings and errors of llama.cpp on, boundedly, and remembers the last errors."""
+
+    def __init__(self) -> None:
+        self.recent: deque[str] = deque(maxlen=5)
+        self._left = LINES_PER_LOAD
+        self.dropped = 0
+
+    def refill(self) -> None:
+        """Start of a load: allow new lines, say how many were dropped."""
+        if self.dropped:
+            log.info("native_log_dropped", lines=self.dropped)
+        self._left, self.dropped = LINES_PER_LOAD, 0
+
+    def take(self, level: int, text: str) -> None:
+        """One line of llama.cpp (level 2 warning, 3 error; others are dropped)."""
+        if level not in (2, 3) or not text.strip():
+            return
+        if level == 3:
+            self.recent.append(text[:200])
+        if self._left <= 0:
+            self.dropped += 1
+            return
+        self._left -= 1
+        log.debug("llama_cpp", text=text[:300], severe=level == 3)
+
+
+class ModelHolder:
+    """The engine, while there is one. Every call re-checks the file: a model that was missing or
+    broken is picked up as soon as it is there."""
+
+    def __init__(self, settings: HolderSettings) -> None:
+        self._settings = settings
+        self._log = NativeLog()
+        route_log(self._log.take)
+        self.engine: Engine | None = None
+        self.plan: Plan | None = None
+        self._used = time.monotonic()
+
+    def load(self) -> Engine:
+        """The engine, loaded if need be. Raises ``Unavailable`` with the reason."""
+        self._used = time.monotonic()
+        if self.engine is None:
+            started = time.monotonic()
+            self._log.refill()
+            try:
+                self.engine = self._open(resolve(self._settings.model, self._settings.models_dir))
+            except BadConfig as error:
+                raise Unavailable(str(error)) from None
+            seconds = round(time.monotonic() - started, 2)
+            log.info("model_loaded", model=self.engine.identity.name, seconds=seconds)
+        return self.engine
+
+    def _open(self, model: ModelFile) -> Engine:
+        check_licence(model.manifest, self._settings.accepted_licences)
+        # From here on the file is addressed by its descriptor: what was checked is what is loaded
+        descriptor = os.open(model.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            digest = verify(model, self._settings.cache_dir)
+            pinned = f"/proc/self/fd/{descriptor}"
+            header = read_header(Path(pinned))
+            limit = self._settings.memory_mb or float("inf")
+            self.plan = fit(header, self._settings.context, self._settings.kv_type, limit)
+            shape = ContextShape(
+                self.plan.context,
+                kv_type=self._settings.kv_type,
+                threads=self._settings.threads,
+            )
+            return Engine(pinned, model.manifest, digest, shape)
+        except Unavailable as error:
+            said = "; ".join(self._log.recent)
+            raise Unavailable(f"{model.path}: {error} ({said})" if said else str(error)) from None
+        finally:
+            os.close(descriptor)
+
+    def idle(self) -> None:
+        """Unload after the idle time; call now and then while there is no work."""
+        limit = self._settings.idle_unload_s
+        if self.engine is None or not limit or time.monotonic() - self._used < limit:
+            return
+        log.info("model_unloaded", idle_s=limit)
+        self.drop()
+
+    def drop(self) -> None:
+        """Unload now."""
+        if self.engine is not None:
+            self.engine.close()
+            self.engine = None
