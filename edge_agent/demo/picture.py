@@ -52,10 +52,14 @@ class Trace:
 class Picture:
     """Collects telemetry, incidents, diagnoses, status and health of one equipment."""
 
-    def __init__(self, equipment: str, learn_rows: int, total_rows: int) -> None:
+    def __init__(
+        self, equipment: str, learn_rows: int, total_rows: int, fault_row: int | None = None
+    ) -> None:
         self.equipment = equipment
         self.learn_rows = learn_rows
         self.total_rows = total_rows
+        self.fault_row = fault_row
+        """Row at which the simulator begins its fault; None for a recording."""
         self.rows = 0
         self.source_time: str = ""
         self.traces: dict[str, Trace] = {}

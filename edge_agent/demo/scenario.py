@@ -40,6 +40,13 @@ class Scenario:
     """MQTT 5 user properties of the telemetry."""
 
     @property
+    def fault_row(self) -> int | None:
+        """Index of the first row of the simulated fault."""
+        if self.onset is None:
+            return None
+        return sum(at < self.onset for at, _ in self.rows)
+
+    @property
     def simulated(self) -> bool:
         """Whether a simulator made the rows."""
         return self.properties == SIMULATED_PROPERTY

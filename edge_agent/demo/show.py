@@ -56,7 +56,9 @@ class Demonstration:
         self._stop = stop
         self._arrived: queue.Queue[tuple[str, bytes]] = queue.Queue(maxsize=20_000)
         self._missed = 0
-        self._picture = Picture(scenario.equipment, scenario.learn_rows, len(scenario.rows))
+        self._picture = Picture(
+            scenario.equipment, scenario.learn_rows, len(scenario.rows), scenario.fault_row
+        )
         self._children: list[Child] = []
         self._failure: list[Exception] = []
         self._began = time.monotonic()

@@ -56,14 +56,22 @@ def live_view(
 
 
 def _progress(picture: Picture, header: str) -> RenderableType:
+    what, style = "watching", "green"
+    done, total = picture.rows, picture.total_rows
     if not picture.learned:
-        done, total, what = picture.rows, picture.learn_rows, "learning what is normal"
-    else:
-        done, total, what = picture.rows, picture.total_rows, "watching"
+        what, style, total = "learning what is normal", "cyan", picture.learn_rows
+    elif picture.fault_row is not None and picture.rows > picture.fault_row:
+        what, style = "the fault develops", "yellow"
     grid = Table.grid(padding=(0, 1))
     grid.add_row(
-        Text(f"{what:<23}", style="cyan" if not picture.learned else "green"),
-        ProgressBar(total=max(total, 1), completed=min(done, total), width=LINE_WIDTH),
+        Text(f"{what:<23}", style=style),
+        ProgressBar(
+            total=max(total, 1),
+            completed=min(done, total),
+            width=LINE_WIDTH,
+            complete_style=style,
+            finished_style=style,
+        ),
         Text(f"row {done} of {total}", style="dim"),
     )
     agent = "online" if picture.online else "offline"
