@@ -27,7 +27,7 @@ def configure_logs(settings: LogSection) -> None:
         structlog.processors.add_log_level,
         _bounded,
     ]
-    tail: list[structlog.typing.Processor] = (
+    tail: list[Any] = (
         [
             structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),

@@ -20,6 +20,8 @@ from edge_agent.diagnose.library import CardLibrary
 from edge_agent.errors import BadConfig, EdgeAgentError
 from edge_agent.finding import Record
 from edge_agent.govern.governor import Governor
+from edge_agent.govern.objections import objections
+from edge_agent.govern.sensors import Sensors
 from edge_agent.inference import catalog, gguf, plan
 
 
@@ -154,7 +156,7 @@ def budgets(settings: Settings) -> Iterator[Line]:
     status = governor.status()
     source = "measured" if status.watts_measured else "estimated (no power sensor found)"
     yield Line(check="budgets", mark=Mark.OK, text=f"power is {source}; level {status.level}")
-    for objection in governor.objections():
+    for objection in objections(settings.govern, Sensors(settings.govern).sample(time.monotonic())):
         yield Line(check="budgets", mark=Mark.ERROR, text=objection, remedy="correct [govern]")
 
 

@@ -11,6 +11,7 @@ import typer
 
 from edge_agent.cli import bench, model
 from edge_agent.cli.check import check
+from edge_agent.cli.config import app as config_app
 from edge_agent.cli.demo import demo
 from edge_agent.cli.replay import replay
 from edge_agent.cli.run import run
@@ -25,6 +26,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+app.add_typer(config_app)
 app.command()(run)
 app.command()(check)
 app.command()(demo)

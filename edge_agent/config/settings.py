@@ -78,7 +78,14 @@ class RolloutSection(Section):
     """False: this file alone counts; whatever was pushed is ignored. Only the file sets it."""
     groups: tuple[Annotated[str, AfterValidator(_topic_word)], ...] = ()
     """Groups of the fleet that this gateway belongs to; a push may be for one of them."""
-    commands: tuple[str, ...] = ("help", "status", "diagnose", "rebaseline", "feedback")
+    commands: tuple[str, ...] = (
+        "help",
+        "schema",
+        "status",
+        "diagnose",
+        "rebaseline",
+        "feedback",
+    )
     """Commands that are answered on ``…/cmd/{name}``; all others are refused."""
     signed_commands: bool = False
     """True: a command must come in an envelope signed by a trust anchor, as settings do."""

@@ -82,7 +82,7 @@ class FilterMemory:
 class Broker:
     """The connection as the daemon sees it. Nothing here raises because the broker is away."""
 
-    def __init__(  # noqa: PLR0913 - who we are, and a callable for each thing that happens
+    def __init__(
         self,
         settings: MqttSection,
         *,

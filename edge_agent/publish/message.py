@@ -133,7 +133,7 @@ def response_message(
     )
 
 
-def dead_letter_message(  # noqa: PLR0913 - all of them stand in the note
+def dead_letter_message(
     root: str, *, topic: str, payload: bytes, reason: str, now: float, suppressed: int = 0
 ) -> Outgoing:
     """A note of what could not be read, and why. The caller limits their rate and says with

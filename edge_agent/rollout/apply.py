@@ -34,6 +34,7 @@ from edge_agent.rollout.document import Content, Desired, compose, fingerprint, 
 from edge_agent.rollout.effects import Effects, Memory
 from edge_agent.rollout.envelope import LIMIT_BYTES
 from edge_agent.rollout.report import reported
+from edge_agent.rollout.signature import TrustAnchors
 
 S = RolloutState
 log = structlog.get_logger()
@@ -57,7 +58,8 @@ class ConfigRollout:
         self._restarting = False
 
     def resume(self) -> Settings:
-        """Once, at the start, before anything is built: the settings to run with."""
+        """Once, at the start, before anything is built: the settings to run with. It reports
+        nothing yet; the first ``tick`` does."""
         with self._lock:
             rollout = self._rollout
             self._settings = self._good_settings()
@@ -65,14 +67,14 @@ class ConfigRollout:
                 return self._settings
             if rollout.starts >= MAX_FAILURES:
                 why = f"the daemon died in {rollout.starts} starts with it; it is put aside"
-                self._settle(S.ROLLED_BACK, why)
+                self._give_up(why)
                 return self._settings
             try:
                 candidate = self._validated(rollout.candidate)
             except BadConfig as error:
-                self._settle(S.ROLLED_BACK, f"{error}; the local file was changed meanwhile")
+                self._give_up(f"{error}; the local file was changed meanwhile")
                 return self._settings
-            self._to(S.APPLYING, starts=rollout.starts + 1)
+            self._move(S.APPLYING, starts=rollout.starts + 1)
             self._settings = candidate
             return candidate
 
@@ -132,8 +134,28 @@ class ConfigRollout:
     def reported(self) -> dict[str, Any]:
         """What ``…/config/reported`` says, ready for JSON."""
         with self._lock:
-            secured = self._own.rollout.trust_anchors is not None
-            return reported(self._rollout, self._settings, secured=secured)
+            return reported(self._rollout, self._settings, self._trusted_keys())
+
+    def anchors(self) -> TrustAnchors | None:
+        """The keys that may sign now; None where any document is accepted. Raises ``BadConfig``
+        where the anchors file cannot be read.
+
+        Keys that came by a push count until someone edits the anchors file.
+        """
+        filed = anchors_of(self._own)
+        content = self._rollout.confirmed
+        if filed is None or content is None or content.trust is None:
+            return filed
+        return TrustAnchors(keys=content.trust) if content.trust_base == filed.digest else filed
+
+    def _trusted_keys(self) -> list[str] | None:
+        try:
+            anchors = self.anchors()
+        except BadConfig:
+            return []
+        if anchors is None:
+            return None
+        return sorted(name for name, anchor in anchors.keys.items() if not anchor.revoked)
 
     # A document's way in
 
@@ -160,11 +182,11 @@ class ConfigRollout:
         try:
             desired, content = self._admit(payload, now)
         except BadConfig as error:
-            self._refuse(str(error))
+            self._refuse(payload, str(error))
             return
         verdict, why = judge_revision(self._rollout, content.revision, content.digest)
         if verdict is Verdict.REPLAYED:
-            self._refuse(why, desired.revision)
+            self._refuse(payload, why, desired.revision)
         elif verdict is Verdict.NEW and desired.revision != self._rollout.waiting_revision:
             self._save(
                 waiting=base64.b64encode(payload).decode("ascii"),
@@ -186,15 +208,18 @@ class ConfigRollout:
         self._verify(now)
 
     def _admit(self, payload: bytes, now: float) -> tuple[Desired, Content]:
-        anchors = anchors_of(self._own)
+        anchors = self.anchors()
         if anchors is None:
             log.warning("config_unsigned_accepted", remedy="set rollout.trust_anchors")
         trusted_now = now if self._effects.clock_trusted() else None
         return admit(payload, self._settings, anchors, trusted_now)
 
-    def _refuse(self, reason: str, revision: int | None = None) -> None:
+    def _refuse(self, payload: bytes, reason: str, revision: int | None = None) -> None:
         """Say that a document was refused, without touching what is under way."""
-        refused = Outcome(state=S.REJECTED, revision=revision, reason=reason[:2000])
+        document = hashlib.sha256(payload).hexdigest()
+        refused = Outcome(
+            state=S.REJECTED, revision=revision, reason=reason[:2000], document=document
+        )
         if refused != self._rollout.refused:
             log.warning("config_refused", revision=revision, reason=reason)
             self._save(refused=refused)
@@ -226,14 +251,12 @@ class ConfigRollout:
         return outcome.state if outcome is not None else S.REJECTED
 
     def _accept(self, desired: Desired, content: Content, now: float) -> None:
-        earlier = self._earlier(desired.restore)
-        if desired.restore and earlier is None:
-            why = f"restore: revision {desired.restore} is not kept here; push its content instead"
-            self._to(S.REJECTED, reason=why, payload=None, revision=content.revision)
+        try:
+            content = self._completed(desired, content)
+        except BadConfig as error:
+            reason = str(error)
+            self._to(S.REJECTED, reason=reason, payload=None, revision=content.revision)
             return
-        if earlier is not None:
-            parts = {"settings": earlier.settings, "patch": earlier.patch}
-            content = content.model_copy(update=parts)
         self._to(
             S.VERIFIED,
             candidate=content,
@@ -249,10 +272,28 @@ class ConfigRollout:
         )
         self._stage(now)
 
-    def _earlier(self, revision: int | None) -> Content | None:
-        """The content kept of an earlier revision, for a document that restores it."""
-        kept = (self._rollout.confirmed, self._rollout.previous)
-        return next((one for one in kept if one is not None and one.revision == revision), None)
+    def _completed(self, desired: Desired, content: Content) -> Content:
+        """``content`` with what it takes over from earlier ones. Raises ``BadConfig``."""
+        confirmed = self._rollout.confirmed
+        parts: dict[str, Any] = {}
+        if desired.restore:
+            parts = _same_settings(self._earlier(desired.restore))
+        elif desired.restore is None and desired.settings is None and desired.patch is None:
+            parts = _same_settings(confirmed)
+        if desired.trust is not None:
+            filed = anchors_of(self._own)
+            if filed is None:
+                raise BadConfig("trust: name an anchors file in rollout.trust_anchors first")
+            parts |= {"trust": desired.trust, "trust_base": filed.digest}
+        elif confirmed is not None:
+            parts |= {"trust": confirmed.trust, "trust_base": confirmed.trust_base}
+        return content.model_copy(update=parts)
+
+    def _earlier(self, revision: int) -> Content:
+        for content in (self._rollout.confirmed, self._rollout.previous):
+            if content is not None and content.revision == revision:
+                return content
+        raise BadConfig(f"restore: revision {revision} is not kept here; push its content instead")
 
     def _stage(self, now: float) -> None:
         candidate = self._rollout.candidate
@@ -353,6 +394,10 @@ class ConfigRollout:
     def _validated(self, content: Content | None) -> Settings:
         return self._effects.validate(compose(self._file, content))
 
+    def _give_up(self, why: str) -> None:
+        outcome = self._outcome(S.ROLLED_BACK, why)
+        self._move(S.ROLLED_BACK, reason=outcome.reason, outcome=outcome)
+
     def _outcome(self, state: RolloutState, reason: str) -> Outcome:
         return Outcome(state=state, revision=self._rollout.revision, reason=reason[:4000])
 
@@ -396,3 +441,10 @@ class ConfigRollout:
             # A gateway that starts with its own file is better than one that does not start.
             log.warning("config_state_unreadable", error=str(error)[:500])
             return Rollout(reason="the saved state of the roll-out was unreadable and is lost")
+
+
+def _same_settings(content: Content | None) -> dict[str, Any]:
+    """What makes another content the same settings as ``content``; None is the file alone."""
+    if content is None:
+        return {"settings": None, "patch": None}
+    return {"settings": content.settings, "patch": content.patch}

@@ -66,6 +66,8 @@ class Outcome(Record):
     state: RolloutState
     revision: int | None
     reason: str
+    document: str | None = None
+    """SHA-256 of its payload."""
 
 
 class Rollout(Record):

@@ -14,6 +14,7 @@ from edge_agent.config.settings import Settings
 from edge_agent.errors import BadConfig
 from edge_agent.finding import Record
 from edge_agent.rollout.envelope import Envelope, read_object
+from edge_agent.rollout.signature import Anchor, KeyName
 
 LARGEST_REVISION = 2**53 - 1
 """Every JSON reader still holds it exactly."""
@@ -32,10 +33,10 @@ RESTART_KEYS = (
     "store",
     "telemetry.inbox_messages",
     "telemetry.inbox_mb",
-    "inference.models_dir",
-    "inference.socket",
+    "detect.snapshot_s",
+    "inference",
     "govern.sensor_root",
-    "log.format",
+    "publish.window",
 )
 """Keys (or whole sections) whose change takes effect by a restart of the daemon; every other one
 is applied while it runs."""
@@ -65,13 +66,19 @@ class Desired(Record):
     """RFC 7396 merge patch on the settings of the gateway's own file."""
     restore: int | None = Field(default=None, ge=0, le=LARGEST_REVISION, strict=True)
     """Back to the content of that earlier revision; 0: to the local file alone."""
+    trust: dict[KeyName, Anchor] | None = Field(default=None, max_length=16)
+    """From its confirmation on, these keys sign instead of those before. Alone, it leaves the
+    settings as they are."""
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Desired:
         if (self.agent is None) == (self.group is None):
             raise ValueError("name either agent or group: whom it is for")
-        if sum(part is not None for part in (self.settings, self.patch, self.restore)) != 1:
+        parts = sum(part is not None for part in (self.settings, self.patch, self.restore))
+        if parts > 1 or (parts == 0 and self.trust is None):
             raise ValueError("give one of settings (whole), patch (RFC 7396) and restore")
+        if self.trust is not None and all(anchor.revoked for anchor in self.trust.values()):
+            raise ValueError("trust: at least one key must stay that may sign")
         return self
 
 
@@ -87,6 +94,10 @@ class Content(Record):
     settings: dict[str, Any] | None = None
     patch: dict[str, Any] | None = None
     """Both None: nothing but the local file."""
+    trust: dict[str, Anchor] | None = None
+    """The keys that sign instead of those of the anchors file; carried from content to content."""
+    trust_base: str | None = None
+    """SHA-256 of the anchors file at that time: a later edit of it wins over ``trust``."""
 
 
 def read_desired(envelope: Envelope) -> Desired:

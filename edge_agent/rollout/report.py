@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any
 
 from edge_agent.config.settings import Settings
-from edge_agent.outgoing import Outgoing
 from edge_agent.rollout.decide import Rollout, RolloutState
 from edge_agent.rollout.document import PINNED_KEYS, RESTART_KEYS, fingerprint, shown
 
@@ -16,28 +15,34 @@ S = RolloutState
 _IN_EFFECT = frozenset({S.APPLYING, S.PROBATION})
 
 
-def reported(rollout: Rollout, settings: Settings, *, secured: bool) -> dict[str, Any]:
-    """The reported state. ``settings``: what is in effect; ``secured``: signatures are checked.
+def reported(
+    rollout: Rollout, settings: Settings, trusted_keys: list[str] | None
+) -> dict[str, Any]:
+    """The reported state. ``settings``: what is in effect; ``trusted_keys``: the names of
+    the keys that may sign; None where signatures are not checked.
 
     ``revision``/``state``/``reason`` speak of the latest desired document; ``effective`` of what
-    runs now. Every line of a ``reason`` begins with the path of the field that it is about.
+    runs now. Every line of a ``reason`` names the path of the field that it is about.
     """
     running = rollout.candidate if rollout.state in _IN_EFFECT else rollout.confirmed
     document: dict[str, Any] = {
         "schema_version": 1,
         "agent_id": settings.agent.id,
         "revision": rollout.revision,
+        "document": rollout.digest,
         "state": rollout.state.value,
         "result": _result(rollout.state),
         "reason": rollout.reason,
         "failures": rollout.failures,
         "highest_revision": rollout.highest,
         "waiting_revision": rollout.waiting_revision,
+        "restorable": _restorable(rollout),
         "refused": rollout.refused.model_dump(mode="json") if rollout.refused else None,
-        "secured": secured,
+        "secured": trusted_keys is not None,
         "effective": {
             "revision": running.revision if running else None,
             "signed_by": running.signed_by if running else None,
+            "trusted_keys": trusted_keys,
             "hash": fingerprint(settings),
             "settings": shown(settings),
         },
@@ -46,12 +51,18 @@ def reported(rollout: Rollout, settings: Settings, *, secured: bool) -> dict[str
         "local_keys": list(PINNED_KEYS),
         "settings_schema_sha256": settings_schema_sha256(),
     }
-    if not secured:
+    if trusted_keys is None:
         document["warning"] = (
             "no trust anchors: anyone who may publish here can change this gateway; set"
             " rollout.trust_anchors"
         )
     return document
+
+
+def _restorable(rollout: Rollout) -> list[int]:
+    """The revisions that a document may restore, newest first; 0 is the local file alone."""
+    kept = [one.revision for one in (rollout.confirmed, rollout.previous) if one is not None]
+    return [*kept, 0]
 
 
 def _result(state: RolloutState) -> str:
@@ -76,10 +87,3 @@ def settings_schema_text() -> str:
 def settings_schema_sha256() -> str:
     """Identifies the schema in the reported state, which stays small."""
     return hashlib.sha256(settings_schema_text().encode("utf-8")).hexdigest()
-
-
-def reported_message(topic: str, document: dict[str, Any]) -> Outgoing:
-    """The retained message with the reported state."""
-    payload = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
-    key = f"reported-{hashlib.sha256(payload).hexdigest()[:32]}"
-    return Outgoing(topic=topic, payload=payload, key=key, retain=True)

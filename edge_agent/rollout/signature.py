@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,6 +61,12 @@ class TrustAnchors(Section):
 
     keys: dict[KeyName, Anchor] = Field(min_length=1, max_length=16)
     """By name."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, independent of how they were written."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def read_anchors(path: Path) -> TrustAnchors:

@@ -144,6 +144,13 @@ class Jobs:
         )
         return [_job(row) for row in rows]
 
+    def of_incident(self, incident_id: str) -> Sequence[Job]:
+        """Every job that an incident has had, oldest first."""
+        rows = self._connection.execute(
+            "SELECT * FROM jobs WHERE incident_id = ? ORDER BY created_at, rowid", (incident_id,)
+        )
+        return [_job(row) for row in rows]
+
     def counts(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
         rows = self._connection.execute("SELECT state, count(*) AS n FROM jobs GROUP BY state")

@@ -23,9 +23,7 @@ def state(revision: int, *states: str) -> object:
     return holds
 
 
-def test_a_push_is_applied_confirmed_and_survives_a_kill(
-    broker: Mosquitto, tmp_path: Path
-) -> None:
+def test_a_push_is_applied_confirmed_and_survives_a_kill(broker: Mosquitto, tmp_path: Path) -> None:
     config = write_settings(tmp_path, broker.port, rollout={"probation_s": 1})
     with Client(broker.port, "edge/#") as client, Daemon(config) as daemon:
         client.wait_for("edge/gw1/status", lambda one: one.json["state"] == "online")

@@ -92,5 +92,5 @@ class Gateway:
         return self.rollout.reported()
 
 
-def patch(revision: int, content: Mapping[str, Any], **more: object) -> dict[str, Any]:
+def patch(revision: float, content: Mapping[str, Any], **more: object) -> dict[str, Any]:
     return {"agent": "gw-1", "revision": revision, "patch": content, **more}
