@@ -36,7 +36,7 @@ def test_a_push_is_applied_confirmed_and_survives_a_kill(broker: Mosquitto, tmp_
         client.heard.clear()
         daemon.start()
         again = client.wait_for(REPORTED, lambda one: not one.retained)
-        assert again.json["effective"]["health"]["interval_s"] == 1
+        assert again.json["effective"]["settings"]["health"]["interval_s"] == 1
         assert daemon.terminate() == 0
 
 
