@@ -10,6 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edge_agent.card import SYMPTOM_WORDS, Card
+from edge_agent.cli.demo import CARDS
+from edge_agent.config.load import read_toml, validate
 from edge_agent.simulate.faults import Fault, FaultName
 from edge_agent.simulate.hydraulics import (
     BEST_FLOW,
@@ -110,6 +113,22 @@ def test_a_fault_moves_the_signals_that_it_moves_in_a_real_loop(fault: FaultName
             assert abs(shift) < SPREADS, (signal, shift)
         else:
             assert (shift if direction == "up" else -shift) > SPREADS, (signal, shift)
+
+
+@pytest.mark.parametrize("fault", EXPECTED, ids=str)
+def test_the_card_says_what_the_simulator_does(fault: FaultName) -> None:
+    """Else the demonstration would blame the diagnosis for a wrong card."""
+    path = CARDS / "simulated-pump.toml"
+    card = validate(Card, read_toml(path), where=str(path))
+    described = next(f for f in card.faults if f.id == fault.value)
+    shifts = moved(fault)
+    for signal, word in described.symptoms.items():
+        direction = SYMPTOM_WORDS[word]
+        if direction == "normal":
+            assert abs(shifts[signal]) < SPREADS, (signal, shifts[signal])
+        else:
+            sign = {"up": 1, "down": -1}[direction]
+            assert sign * shifts[signal] > SPREADS, (signal, shifts[signal])
 
 
 def test_a_stuck_sensor_repeats_one_value_and_the_machine_runs_on() -> None:
