@@ -119,6 +119,7 @@ def _play(
         console.print(
             f"{done.rows} rows → {topic} in {done.seconds:.1f} s ({per_second:.0f} rows/s)",
             highlight=False,
+            soft_wrap=True,
         )
 
 
@@ -170,4 +171,5 @@ def _show(recording: Recording, name: str, as_json: bool) -> None:
         f"one row each {recording.period_s:g} s (median), {recording.backwards} rows back in time"
         + (f", left out: {', '.join(recording.dropped)}" if recording.dropped else ""),
         highlight=False,
+        soft_wrap=True,
     )

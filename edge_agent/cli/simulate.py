@@ -132,6 +132,7 @@ def simulate(
             f"simulated data → {where} at {host}:{port} (MQTT {client.protocol}), "
             f"fault: {fault.value if fault else 'none'}; Ctrl-C ends it",
             highlight=False,
+            soft_wrap=True,
         )
 
         def shifted() -> Iterator[tuple[float, dict[str, float]]]:
@@ -148,7 +149,9 @@ def simulate(
             stop=stop,
         )
         client.drain()
-    console.print(f"{done.rows} simulated rows in {done.seconds:.1f} s", highlight=False)
+    console.print(
+        f"{done.rows} simulated rows in {done.seconds:.1f} s", highlight=False, soft_wrap=True
+    )
 
 
 def stop_on_signals() -> threading.Event:

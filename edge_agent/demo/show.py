@@ -108,7 +108,10 @@ class Demonstration:
 
     def _say(self, text: str) -> None:
         self._console.print(
-            f"[{time.monotonic() - self._began:5.1f} s] {text}", markup=False, highlight=False
+            f"[{time.monotonic() - self._began:5.1f} s] {text}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
 
     def _deliver(self, topic: str, payload: bytes) -> None:

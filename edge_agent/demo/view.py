@@ -217,7 +217,13 @@ def headline(diagnosis: Diagnosis) -> str:
 
 def evidence_table(evidence: Sequence[SignalEvidence]) -> Table:
     """Every number in it was computed by code."""
-    table = Table(border_style="dim", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        border_style="dim",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for heading, justify in (
         ("id", "left"),
         ("signal", "left"),
