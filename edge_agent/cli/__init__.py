@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from edge_agent.cli import bench, model
+from edge_agent.cli import bench, jobs, model
 from edge_agent.cli.check import check
 from edge_agent.cli.config import app as config_app
 from edge_agent.cli.demo import demo
@@ -34,6 +34,7 @@ app.command()(simulate)
 app.command()(replay)
 app.add_typer(bench.app)
 app.add_typer(model.app)
+app.add_typer(jobs.app)
 
 
 def main() -> None:
