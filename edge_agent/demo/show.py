@@ -62,6 +62,7 @@ class Demonstration:
         self._children: list[Child] = []
         self._failure: list[Exception] = []
         self._began = time.monotonic()
+        self._told = 0
 
     def run(self) -> Diagnosis | None:
         """Everything, children ended whatever happens. Raises ``Unavailable`` with log lines."""
@@ -229,14 +230,21 @@ class Demonstration:
         elif event == "offline":
             self._say("the agent went offline")
         elif event == "diagnosis":
-            found = self._picture.diagnoses[-1]
-            if found is not self._picture.answer(self._scenario.onset):
-                self._say(f"diagnosis before the fault: {headline(found)} ({cost_line(found)})")
+            self._tell_others()
         elif event in ("opened", "updated", "closed") and (
             self._options.plain or event != "updated"
         ):
             incident = self._picture.incidents[-1]
             self._say(f"incident {event}: {incident.get('reason', '')}")
+
+    def _tell_others(self) -> None:
+        """Diagnoses beside the one that is shown at the end: of an earlier or a later picture."""
+        answer = self._picture.answer(self._scenario.onset)
+        for found in self._picture.diagnoses[self._told :]:
+            self._told += 1
+            if found is not answer:
+                kind = "diagnosis before the fault" if answer is None else "further diagnosis"
+                self._say(f"{kind}: {headline(found)} ({cost_line(found)})")
 
     def _present(self, answer: Diagnosis) -> None:
         self._console.print(diagnosis_view(answer, simulated=self._scenario.simulated))
