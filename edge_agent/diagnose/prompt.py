@@ -12,6 +12,7 @@ from typing import Any
 
 from edge_agent.card import Card
 from edge_agent.completion import Choice, CompletionRequest
+from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.diagnose.rules import Ranking
 from edge_agent.diagnose.wording import deviating, deviation, label
 from edge_agent.finding import Direction, Finding
@@ -36,7 +37,7 @@ SYSTEM = (
 
 
 def prepare(
-    job: Job, card: Card, ranking: Ranking, allowance: Allowance, deadline_s: float
+    job: Job, card: Card, ranking: Ranking, allowance: Allowance, settings: DiagnoseSection
 ) -> CompletionRequest:
     """The request for the model's part of a diagnosis. The card must have faults."""
     candidates = [fault for fault, _ in ranking.faults[:CANDIDATES]]
@@ -46,7 +47,7 @@ def prepare(
         context=describe(card),
         question=ask(job.finding, card, candidates[0], job.question),
         json_schema=answer_schema(job.finding),
-        max_tokens=allowance.max_tokens,
+        max_tokens=min(settings.max_tokens, allowance.max_tokens),
         choices=(
             Choice(
                 name=FAULT_CHOICE,
@@ -57,7 +58,7 @@ def prepare(
         seed=int.from_bytes(job.id.encode()[-4:], "big") & 0x7FFFFFFF,
         token_gap_s=allowance.token_gap_s,
         threads=allowance.threads,
-        deadline_s=deadline_s,
+        deadline_s=settings.deadline_s,
     )
 
 
