@@ -48,11 +48,7 @@ def prepare(
         context=describe(card),
         question=ask(job.finding, card, candidates[0], job.question),
         json_schema=answer_schema(job.finding),
-<<<<<<< HEAD
         max_tokens=min(allowance.max_tokens, settings.max_tokens),
-=======
-        max_tokens=min(settings.max_tokens, allowance.max_tokens),
->>>>>>> pump
         choices=(
             Choice(
                 name=FAULT_CHOICE,
