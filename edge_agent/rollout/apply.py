@@ -30,7 +30,14 @@ from edge_agent.rollout.decide import (
     judge_revision,
     move,
 )
-from edge_agent.rollout.document import Content, Desired, compose, fingerprint, restart_needed
+from edge_agent.rollout.document import (
+    Content,
+    Desired,
+    compose,
+    fingerprint,
+    read_desired,
+    restart_needed,
+)
 from edge_agent.rollout.effects import Effects, Memory
 from edge_agent.rollout.envelope import LIMIT_BYTES
 from edge_agent.rollout.report import reported
@@ -212,7 +219,9 @@ class ConfigRollout:
         if anchors is None:
             log.warning("config_unsigned_accepted", remedy="set rollout.trust_anchors")
         trusted_now = now if self._effects.clock_trusted() else None
-        return admit(payload, self._settings, anchors, trusted_now)
+        desired, signed = admit(payload, read_desired, self._settings, anchors, trusted_now)
+        content = Content(**signed.model_dump(), settings=desired.settings, patch=desired.patch)
+        return desired, content
 
     def _refuse(self, payload: bytes, reason: str, revision: int | None = None) -> None:
         """Say that a document was refused, without touching what is under way."""
@@ -248,7 +257,7 @@ class ConfigRollout:
         confirmed, outcome = self._rollout.confirmed, self._rollout.outcome
         if confirmed is not None and confirmed.digest == content.digest:
             return S.CONFIRMED
-        return outcome.state if outcome is not None else S.REJECTED
+        return S(outcome.state) if outcome is not None else S.REJECTED
 
     def _accept(self, desired: Desired, content: Content, now: float) -> None:
         try:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from edge_agent.errors import IllegalTransition
 from edge_agent.finding import Record
-from edge_agent.rollout.document import Content
+from edge_agent.rollout.document import Content, Signed
 
 
 class RolloutState(StrEnum):
@@ -63,18 +63,17 @@ MAX_FAILURES = 3
 class Outcome(Record):
     """What a document came to."""
 
-    state: RolloutState
+    state: str
     revision: int | None
     reason: str
     document: str | None = None
     """SHA-256 of its payload."""
 
 
-class Rollout(Record):
-    """The whole state of the configuration roll-out; one document on disk."""
+class Ledger(Record):
+    """What every roll-out keeps of the documents that came; one document on disk."""
 
     schema_version: Literal[1] = 1
-    state: RolloutState = S.NONE
     revision: int | None = None
     """Of the latest document, as far as it could be read."""
     digest: str | None = None
@@ -82,19 +81,17 @@ class Rollout(Record):
     reason: str = ""
     payload: str | None = None
     """Base64 of the payload, while it is RECEIVED."""
-    candidate: Content | None = None
+    candidate: Signed | None = None
     """The latest document that was verified."""
     outcome: Outcome | None = None
     """What the candidate came to."""
-    restart: tuple[str, ...] = ()
-    """The keys for which the candidate needs a restart."""
     starts: int = 0
     """How often the candidate was started, live or by a start of the daemon."""
     failures: int = 0
     """How often putting the candidate into effect failed."""
-    confirmed: Content | None = None
-    """What is good; None: the local file alone."""
-    previous: Content | None = None
+    confirmed: Signed | None = None
+    """What is good."""
+    previous: Signed | None = None
     """What was good before."""
     highest: int = 0
     """The highest revision ever verified; stored before it is applied."""
@@ -104,6 +101,17 @@ class Rollout(Record):
     waiting_revision: int | None = None
     refused: Outcome | None = None
     """The last document that was refused while another one was under way."""
+
+
+class Rollout(Ledger):
+    """The whole state of the configuration roll-out. ``confirmed`` None: the local file alone."""
+
+    state: RolloutState = S.NONE
+    candidate: Content | None = None
+    restart: tuple[str, ...] = ()
+    """The keys for which the candidate needs a restart."""
+    confirmed: Content | None = None
+    previous: Content | None = None
 
     @property
     def at_rest(self) -> bool:
@@ -134,7 +142,7 @@ class Verdict(StrEnum):
     """Its revision went back, or was used for another document."""
 
 
-def judge_revision(rollout: Rollout, revision: int, digest: str) -> tuple[Verdict, str]:
+def judge_revision(rollout: Ledger, revision: int, digest: str) -> tuple[Verdict, str]:
     """Whether the document with ``revision`` and body ``digest`` goes, and why not."""
     if rollout.confirmed is not None and digest == rollout.confirmed.digest:
         return Verdict.SAME, "in effect already"
@@ -149,7 +157,7 @@ def judge_revision(rollout: Rollout, revision: int, digest: str) -> tuple[Verdic
         return Verdict.NEW, ""
     if outcome is None:
         return Verdict.SAME, "under way"
-    again = outcome.state is S.FAILED and rollout.failures < MAX_FAILURES
+    again = outcome.state == S.FAILED and rollout.failures < MAX_FAILURES
     return Verdict.RETRY if again else Verdict.SAME, outcome.reason
 
 

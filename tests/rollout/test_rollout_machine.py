@@ -101,7 +101,7 @@ def test_a_clock_that_jumps_ends_no_probation(gateway: Gateway) -> None:
         (patch(0, SLOWER), "revision"),
         (patch(2.5, SLOWER), "revision"),
         (patch(2, SLOWER, agent="gw-2"), "it is for 'gw-2'"),
-        ({"group": "pumps", "revision": 2, "patch": SLOWER}, "groups of this gateway: none"),
+        ({"group": "pumps", "revision": 2, "patch": SLOWER}, "groups here: none"),
         (patch(2, SLOWER, group="pumps"), "either agent or group"),
         (patch(2, SLOWER, settings={}), "give one of"),
         (patch(2, SLOWER, expires="2020-01-01T00:00:00Z"), "expired"),
