@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
@@ -18,6 +19,7 @@ from uuid import uuid4
 import structlog
 
 from edge_agent import __version__
+from edge_agent.card import Card
 from edge_agent.casebook import Casebook
 from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.load import parse_settings, read_toml, resolve_paths
@@ -55,6 +57,7 @@ CONFIG = "config"
 GOVERNOR = "governor"
 SUBSCRIBED = "subscribed"
 CONTROL_MESSAGES = 200
+CONTROL_MB = 8
 PROMPT_TOKENS = 600
 """Usual length of a prompt, for the governor's forecast."""
 TICK_S = 1.0
@@ -92,9 +95,7 @@ class Agent:
         self.settings = self._rollout.resume()
         self._supervisor = Supervisor()
         self._cards = CardLibrary.load(self.settings.diagnose.cards)
-        self._casebook = Casebook(
-            self.store, self.settings, lambda name: self._cards.for_equipment(name), self._wake
-        )
+        self._casebook = Casebook(self.store, self.settings, self._card_for, self._wake)
         self._governor = self._build_governor()
         self._worker = self._build_worker()
         self._build_inboxes()
@@ -150,6 +151,10 @@ class Agent:
         log.info("restart_asked", reason=why)
         self._restart.set()
 
+    def _card_for(self, equipment: str) -> Card | None:
+        """The card as the settings have it now, also after they changed."""
+        return self._cards.for_equipment(equipment)
+
     def _build_governor(self) -> Governor:
         return Governor(
             self.settings.govern,
@@ -173,9 +178,7 @@ class Agent:
         def shed(message: Message) -> None:
             self._broker.ack(message)
 
-        self._inbox = Inbox(
-            telemetry.inbox_messages, telemetry.inbox_mb * MEGABYTE, on_shed=shed
-        )
+        self._inbox = Inbox(telemetry.inbox_messages, telemetry.inbox_mb * MEGABYTE, on_shed=shed)
         self._control_inbox = Inbox(CONTROL_MESSAGES, CONTROL_MB * MEGABYTE, on_shed=shed)
 
     def _build_broker(self) -> Broker:
@@ -205,7 +208,7 @@ class Agent:
 
     def _build_intake(self) -> Intake:
         settings = self.settings
-        loop = self._supervisor.add("intake", lambda stop: self._intake.run(stop))
+        loop = self._supervisor.add("intake")
         detection = self._new_detection(settings, self._cards)
         detection.restore(self.store.snapshots.all(BASELINE))
         effects = IntakeEffects(
@@ -217,7 +220,7 @@ class Agent:
         )
         self._dead_letters = DeadLetters(self._casebook.note_dead_letter)
         decoder = self._new_decoder(settings)
-        return Intake(
+        intake = Intake(
             self._inbox,
             decoder,
             detection,
@@ -225,6 +228,8 @@ class Agent:
             effects,
             settings.detect.snapshot_s,
         )
+        loop.run = intake.run
+        return intake
 
     def _new_decoder(self, settings: Settings) -> Decoder:
         return Decoder(settings.telemetry, settings.agent.topic_prefix)
@@ -233,7 +238,7 @@ class Agent:
         return Detection(settings.detect, cards.for_equipment, settings.agent.id)
 
     def _build_diagnosis(self) -> None:
-        loop = self._supervisor.add("diagnosis", lambda stop: self._diagnosis.run(stop))
+        loop = self._supervisor.add("diagnosis")
         self._diagnosis = DiagnosisLoop(
             claim=lambda: self.store.jobs.claim(time.time()),
             finish=self._casebook.finish,
@@ -247,6 +252,7 @@ class Agent:
             clock=time.time,
             beat=loop.beat,
         )
+        loop.run = self._diagnosis.run
 
     def _admit(self, job: Job) -> Allowance:
         return self._governor.admit(job.priority, PROMPT_TOKENS + self.settings.diagnose.max_tokens)
@@ -259,18 +265,15 @@ class Agent:
         return self._worker.complete(request, lambda: cancelled() or self._governor.must_stop())
 
     def _build_publisher(self) -> None:
-        loop = self._supervisor.add("publisher", lambda stop: self._publisher.run(stop, flush_s=FLUSH_S))
+        loop = self._supervisor.add("publisher")
         outbox, broker = self.store.outbox, self._broker
         self._publisher = Publisher(
-            Backlog(pending=outbox.pending, sent=outbox.sent_all, park=self._park),
-            Line(send=broker.publish, window=lambda: broker.window, reset=broker.reset),
+            Backlog(pending=outbox.pending, sent=outbox.sent_all, park=outbox.park),
+            Line(send=broker.publish, room=broker.room, reset=broker.reset),
             window=self.settings.publish.window,
             beat=loop.beat,
         )
-
-    def _park(self, seq: int, until: Callable[[int], float], error: str) -> int:
-        refusals = self.store.outbox.refusals(seq)
-        return self.store.outbox.park(seq, until(refusals), error)
+        loop.run = partial(self._publisher.run, flush_s=FLUSH_S)
 
     def _wake(self) -> None:
         """Something was committed: the loops that live on it look at once."""
@@ -278,7 +281,7 @@ class Agent:
         self._diagnosis.notify()
 
     def _build_control(self) -> None:
-        loop = self._supervisor.add("control", lambda stop: self._control.run(stop))
+        loop = self._supervisor.add("control")
         self._health = Health(self._sections())
         operations = Operations(self.store, self._intake, self._health.report, self._wake)
         self._commands = Commands(self.settings, operations.commands())
@@ -290,6 +293,7 @@ class Agent:
             tick=self._tick,
             beat=loop.beat,
         )
+        loop.run = self._control.run
 
     def _birth_details(self) -> dict[str, Any]:
         worker = self._worker.status()

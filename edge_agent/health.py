@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,4 +24,4 @@ class Health:
         """Leave the report in a file for local tools; replaced in one step."""
         draft = path.with_suffix(".new")
         draft.write_text(json.dumps(self.report()), encoding="utf-8")
-        os.replace(draft, path)
+        draft.replace(path)

@@ -59,7 +59,8 @@ class Inbox:
             (self._urgent if self._is_urgent(message) else self._plain).append(message)
             self._bytes += len(message.payload)
             while self._over() and len(self) > 1:
-                oldest = self._plain.popleft() if self._plain else self._urgent.popleft()
+                flooded = len(self._urgent) > URGENT_LIMIT or not self._plain
+                oldest = (self._urgent if flooded else self._plain).popleft()
                 self._bytes -= len(oldest.payload)
                 self._shed += 1
                 dropped.append(oldest)
@@ -74,7 +75,7 @@ class Inbox:
         with self._filled:
             if not len(self):
                 self._filled.wait(timeout)
-            taken = []
+            taken: list[Message] = []
             for queue in (self._urgent, self._plain):
                 while queue and len(taken) < limit:
                     message = queue.popleft()

@@ -20,16 +20,14 @@ _MAX_VALUE = 500
 
 def configure_logs(settings: LogSection) -> None:
     """Set up structlog once for the process, on standard error."""
-    for_people = settings.format == "console" or (
-        settings.format == "auto" and sys.stderr.isatty()
-    )
+    for_people = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         _bounded,
     ]
-    tail: list[structlog.typing.Processor] = (
+    tail: list[Any] = (
         [
             structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),

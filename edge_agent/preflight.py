@@ -20,6 +20,8 @@ from edge_agent.diagnose.library import CardLibrary
 from edge_agent.errors import BadConfig, EdgeAgentError
 from edge_agent.finding import Record
 from edge_agent.govern.governor import Governor
+from edge_agent.govern.objections import objections
+from edge_agent.govern.sensors import Sensors
 from edge_agent.inference import catalog, gguf, plan
 
 
@@ -68,7 +70,10 @@ def cards(settings: Settings) -> Iterator[Line]:
 
 def secrets(settings: Settings) -> Iterator[Line]:
     """Files with secrets are there and nobody else may read them."""
-    files = {"mqtt.password_file": settings.mqtt.password_file, "mqtt.tls.key": settings.mqtt.tls.key}
+    files = {
+        "mqtt.password_file": settings.mqtt.password_file,
+        "mqtt.tls.key": settings.mqtt.tls.key,
+    }
     for key, path in files.items():
         if path is None:
             continue
@@ -100,7 +105,9 @@ def broker(settings: Settings) -> Iterator[Line]:
                 yield from _certificate(where, secured)
     except ssl.SSLError as error:
         text = f"{where}: TLS fails: {error.reason or error}"
-        yield Line(check="broker", mark=Mark.ERROR, text=text, remedy="check mqtt.tls and the clock")
+        yield Line(
+            check="broker", mark=Mark.ERROR, text=text, remedy="check mqtt.tls and the clock"
+        )
     except OSError as error:
         text = f"{where} cannot be reached: {error.strerror or error}"
         remedy = "the agent starts anyway and keeps trying; check mqtt.host, mqtt.port, firewall"
@@ -120,7 +127,9 @@ def _plaintext(host: str) -> Iterator[Line]:
 def _certificate(where: str, secured: ssl.SSLSocket) -> Iterator[Line]:
     certificate = secured.getpeercert() or {}
     days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) / 86_400
-    text = f"{where} answers over {secured.version()}; its certificate is valid {days:.0f} more days"
+    text = (
+        f"{where} answers over {secured.version()}; its certificate is valid {days:.0f} more days"
+    )
     mark = Mark.OK if days > 30 else Mark.WARNING
     yield Line(check="broker", mark=mark, text=text, remedy="" if days > 30 else "renew it")
 
@@ -147,7 +156,7 @@ def budgets(settings: Settings) -> Iterator[Line]:
     status = governor.status()
     source = "measured" if status.watts_measured else "estimated (no power sensor found)"
     yield Line(check="budgets", mark=Mark.OK, text=f"power is {source}; level {status.level}")
-    for objection in governor.objections():
+    for objection in objections(settings.govern, Sensors(settings.govern).sample(time.monotonic())):
         yield Line(check="budgets", mark=Mark.ERROR, text=objection, remedy="correct [govern]")
 
 

@@ -27,7 +27,8 @@ class Loop:
     """One thread of the daemon with the time of its last sign of life."""
 
     name: str
-    run: Callable[[threading.Event], None]
+    run: Callable[[threading.Event], object] = threading.Event.wait
+    """``run(stop)``: returns soon after ``stop`` is set."""
     last_beat: float = field(default_factory=time.monotonic)
     failure: BaseException | None = None
     thread: threading.Thread | None = None
@@ -42,9 +43,9 @@ class Loop:
         def body() -> None:
             try:
                 self.run(stop)
-            except BaseException as error:  # noqa: BLE001 - kept, logged and ends the daemon
+            except BaseException as error:
                 self.failure = error
-                log.error("loop_failed", loop=self.name, exc_info=error)
+                log.exception("loop_failed", loop=self.name)
                 failed.set()
 
         self.beat()
@@ -74,9 +75,9 @@ class Supervisor:
         self.failed = threading.Event()
         self._loops: dict[str, Loop] = {}
 
-    def add(self, name: str, run: Callable[[threading.Event], None]) -> Loop:
-        """Register a loop under ``name``; ``start`` starts it."""
-        loop = self._loops[name] = Loop(name, run)
+    def add(self, name: str) -> Loop:
+        """Make a loop called ``name``; the caller sets its ``run``, ``start`` starts it."""
+        loop = self._loops[name] = Loop(name)
         return loop
 
     def start(self) -> dict[str, threading.Event]:

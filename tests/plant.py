@@ -21,6 +21,7 @@ from brokers import wait_until
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -47,9 +48,7 @@ class Client:
     """An ordinary MQTT 5 client: publishes, and keeps all that it hears."""
 
     def __init__(self, port: int, *filters: str) -> None:
-        self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5
-        )
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self._subscribed = threading.Event()
         self._filters = [(name, 1) for name in filters]
         self.heard: list[Heard] = []
@@ -62,7 +61,7 @@ class Client:
     def __enter__(self) -> Client:
         wait_until(self._client.is_connected, what="connection")
         if self._filters:
-            self._client.subscribe([(n, mqtt.SubscribeOptions(qos=q)) for n, q in self._filters])
+            self._client.subscribe([(n, SubscribeOptions(qos=q)) for n, q in self._filters])
             assert self._subscribed.wait(10)
         return self
 
@@ -85,7 +84,7 @@ class Client:
         correlation: bytes | None = None,
     ) -> None:
         """Publish at QoS 1 and wait for the acknowledgement."""
-        properties = Properties(PacketTypes.PUBLISH)
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         if response_topic is not None:
             properties.ResponseTopic = response_topic
         if correlation is not None:

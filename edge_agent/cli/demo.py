@@ -15,7 +15,7 @@ CARDS = Path(__file__).resolve().parents[2] / "configs" / "equipment"
 """The cards of the checkout that this module lies in."""
 
 
-def demo(  # noqa: PLR0913, PLR0917 — a command line's options are its arguments
+def demo(
     data: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="A recording (CSV) instead of the pump."),

@@ -76,7 +76,7 @@ class Push:
     timeout_s: float
 
 
-def push(  # noqa: PLR0913, PLR0917 — a command line's options are its arguments
+def push(
     file: Annotated[
         Path | None, typer.Argument(help="Settings, TOML or JSON: a patch, or with --whole all.")
     ] = None,
@@ -127,7 +127,7 @@ def push(  # noqa: PLR0913, PLR0917 — a command line's options are its argumen
         finish(number, agents, run_push(link, plan, _narrator(as_json)), as_json=as_json)
 
 
-def rollback(  # noqa: PLR0913, PLR0917 — a command line's options are its arguments
+def rollback(
     agent: Agents = None,
     group: Group = None,
     to: Annotated[
@@ -200,7 +200,7 @@ def watch(
             return
 
 
-def diff(  # noqa: PLR0913, PLR0917 — a command line's options are its arguments
+def diff(
     agent: Annotated[str, typer.Argument(help="A gateway.")],
     other: Annotated[str | None, typer.Argument(help="Another gateway.")] = None,
     file: Annotated[Path | None, typer.Option(help="A settings file instead.")] = None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edge_agent.recording import Recording
 
 
-def replay(  # noqa: PLR0913, PLR0917 — a command line's options are its arguments
+def replay(
     file: Annotated[
         Path, typer.Argument(exists=True, dir_okay=False, help="CSV file, plain or gzipped.")
     ],

@@ -14,7 +14,7 @@ from rich.console import Console
 from edge_agent.simulate.faults import DEFAULT_SENSOR, Fault, FaultName
 
 
-def simulate(  # noqa: PLR0913, PLR0917 — a command line's options are its arguments
+def simulate(
     host: Annotated[str, typer.Option(help="Broker's name or address.")] = "localhost",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Broker's TCP port.")] = 1883,
     equipment: Annotated[

@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -17,9 +16,9 @@ _WIDTH = 96
 _HEADER = """\
 # edge-agent: annotated settings.
 #
-# Every key with its default, commented out (`#key = value`): uncomment what you change. Unknown keys and wrong
-# values are refused with exit code 78. `edge-agent config validate FILE` checks a file,
-# `edge-agent config reference` prints this one. Secrets go into files of their own.
+# Every key with its default, commented out (`#key = value`): uncomment what you change. Unknown
+# keys and wrong values are refused with exit code 78. `edge-agent config validate FILE` checks a
+# file, `edge-agent config reference` prints this one. Secrets go into files of their own.
 """
 
 
@@ -53,7 +52,7 @@ def _described(field: FieldInfo) -> list[str]:
     return [f"# {line}" for line in textwrap.wrap(text, _WIDTH - 2)]
 
 
-def _toml(value: Any) -> str:  # noqa: ANN401 - any default of any field
+def _toml(value: object) -> str:  # noqa: PLR0911 - one per type
     match value:
         case None:
             return '""   # not set'

@@ -115,7 +115,7 @@ class Governor:
             self._granted_gap_s = allowance.token_gap_s
             return self._bound_wait(allowance)
 
-    def charge(  # noqa: PLR0913, PLR0917 - the six figures of one finished job
+    def charge(
         self,
         wall_s: float,
         cpu_s: float,

@@ -39,7 +39,8 @@ class Jobs:
         with self._connection.transaction():
             added = self._connection.change(
                 "INSERT OR IGNORE INTO jobs (id, incident_id, equipment, on_demand, priority,"
-                " state, attempts, created_at, not_before, expires_at, changed_at, last_error, document)"
+                " state, attempts, created_at, not_before, expires_at, changed_at, last_error,"
+                " document)"
                 " VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
                 (
                     job.id,
@@ -140,6 +141,13 @@ class Jobs:
             "SELECT * FROM jobs WHERE ?1 IS NULL OR state = ?1"
             " ORDER BY created_at DESC, rowid DESC LIMIT ?2",
             (state, limit),
+        )
+        return [_job(row) for row in rows]
+
+    def of_incident(self, incident_id: str) -> Sequence[Job]:
+        """Every job that an incident has had, oldest first."""
+        rows = self._connection.execute(
+            "SELECT * FROM jobs WHERE incident_id = ? ORDER BY created_at, rowid", (incident_id,)
         )
         return [_job(row) for row in rows]
 

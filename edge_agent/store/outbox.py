@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge_agent.outgoing import Outgoing, OutgoingPriority
@@ -88,16 +88,20 @@ class Outbox:
             for seq in seqs:
                 self._delete("seq = ?", seq)
 
-    def park(self, seq: int, until: float, error: str) -> int:
-        """The broker refused it: wait until then, keep why; how often it was refused so far."""
-        rows = []
+    def park(self, seq: int, until: Callable[[int], float], error: str) -> int:
+        """The broker refused it: wait until ``until(refusals so far)``, wall clock, and keep why;
+        how often it was refused so far."""
         with self._connection.transaction():
             rows = self._connection.execute(
-                "UPDATE outbox SET refusals = refusals + 1, parked_until = ?, last_error = ?"
-                " WHERE seq = ? RETURNING refusals",
-                (until, error[:500], seq),
+                "UPDATE outbox SET refusals = refusals + 1, last_error = ? WHERE seq = ?"
+                " RETURNING refusals",
+                (error[:500], seq),
             )
-        return int(rows[0]["refusals"]) if rows else 0
+            refusals = int(rows[0]["refusals"]) if rows else 0
+            self._connection.change(
+                "UPDATE outbox SET parked_until = ? WHERE seq = ?", (until(refusals), seq)
+            )
+        return refusals
 
     def refusals(self, seq: int) -> int:
         """How often the broker has refused that row."""

@@ -30,6 +30,7 @@ class StateLock:
                 f"{folder}: another edge-agent (pid {owner}) uses this state directory; stop it, "
                 "or give this one its own with store.state_dir"
             ) from None
+        self._held = True
         try:
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, f"{os.getpid()}\n".encode("ascii"), 0)
@@ -38,8 +39,10 @@ class StateLock:
             os.ftruncate(self._file, 0)
 
     def release(self) -> None:
-        """Let another process have it."""
-        os.close(self._file)
+        """Let another process have it; a second call does nothing."""
+        if self._held:
+            self._held = False
+            os.close(self._file)
 
 
 def lock_owner(folder: Path) -> int | None:

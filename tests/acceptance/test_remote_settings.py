@@ -23,9 +23,7 @@ def state(revision: int, *states: str) -> object:
     return holds
 
 
-def test_a_push_is_applied_confirmed_and_survives_a_kill(
-    broker: Mosquitto, tmp_path: Path
-) -> None:
+def test_a_push_is_applied_confirmed_and_survives_a_kill(broker: Mosquitto, tmp_path: Path) -> None:
     config = write_settings(tmp_path, broker.port, rollout={"probation_s": 1})
     with Client(broker.port, "edge/#") as client, Daemon(config) as daemon:
         client.wait_for("edge/gw1/status", lambda one: one.json["state"] == "online")
@@ -38,7 +36,7 @@ def test_a_push_is_applied_confirmed_and_survives_a_kill(
         client.heard.clear()
         daemon.start()
         again = client.wait_for(REPORTED, lambda one: not one.retained)
-        assert again.json["effective"]["health"]["interval_s"] == 1
+        assert again.json["effective"]["settings"]["health"]["interval_s"] == 1
         assert daemon.terminate() == 0
 
 

@@ -19,7 +19,7 @@ def test_a_loop_that_raises_is_reported_and_sets_failed() -> None:
     def run(_stop: threading.Event) -> None:
         raise ValueError("broken inside")
 
-    watched.add("intake", run)
+    watched.add("intake").run = run
     watched.start()
     assert watched.failed.wait(5)
     assert "intake" in (watched.complaint() or "")
@@ -29,7 +29,7 @@ def test_a_loop_that_raises_is_reported_and_sets_failed() -> None:
 def test_a_loop_that_stands_still_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     watched = Supervisor()
     release = threading.Event()
-    watched.add("publisher", lambda _stop: release.wait() and None)
+    watched.add("publisher").run = lambda _stop: release.wait()
     halts = watched.start()
     assert watched.complaint() is None
     monkeypatch.setattr(supervisor, "STALL_S", 0.0)
@@ -40,9 +40,7 @@ def test_a_loop_that_stands_still_is_reported(monkeypatch: pytest.MonkeyPatch) -
     assert watched.loop("publisher").join(5)
 
 
-def test_systemd_is_notified_on_its_socket(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_systemd_is_notified_on_its_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(str(path))

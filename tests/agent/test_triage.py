@@ -12,7 +12,9 @@ NOW = 1_000_000.0
 LIMITS: dict[str, Any] = {"settle_s": 20, "per_incident": 2, "expire_s": 3600, "now": NOW}
 
 
-def finding(phase: IncidentPhase, sequence: int = 0, fingerprint: str = "a", **more: Any) -> Finding:
+def finding(
+    phase: IncidentPhase, sequence: int = 0, fingerprint: str = "a", **more: Origin
+) -> Finding:
     values: dict[str, Any] = {
         "incident_id": "i1",
         "phase": phase,
