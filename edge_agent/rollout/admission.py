@@ -54,6 +54,4 @@ def _check_addressee(document: Addressed, settings: Settings) -> None:
         )
     if document.group is not None and document.group not in settings.rollout.groups:
         groups = ", ".join(settings.rollout.groups) or "none"
-        raise BadConfig(
-            f"group: it is for {document.group!r}; the groups of this gateway: {groups}"
-        )
+        raise BadConfig(f"group: it is for {document.group!r}; the groups here: {groups}")

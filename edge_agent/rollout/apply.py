@@ -20,6 +20,7 @@ from edge_agent.config.settings import Settings
 from edge_agent.errors import BadConfig, EdgeAgentError
 from edge_agent.rollout.admission import admit, anchors_of
 from edge_agent.rollout.decide import (
+    LONGEST_STEP_S,
     MAX_FAILURES,
     Outcome,
     Probation,
@@ -63,6 +64,7 @@ class ConfigRollout:
         self._probation = Probation()
         self._ticked: float | None = None
         self._restarting = False
+        self._rested_s = 0.0
 
     def resume(self) -> Settings:
         """Once, at the start, before anything is built: the settings to run with. It reports
@@ -127,6 +129,8 @@ class ConfigRollout:
                     self._prove(step_s, unhealthy)
                 case _ if self._rollout.waiting is not None:
                     self._take_waiting(now)
+                case S.FAILED if self._rollout.alternating:
+                    self._alternate(step_s)
 
     @property
     def rollout(self) -> Rollout:
@@ -169,9 +173,20 @@ class ConfigRollout:
     def _redelivered(self) -> None:
         """The latest document once more: nothing to do, unless it failed and may try again."""
         rollout = self._rollout
-        if rollout.state is S.FAILED and rollout.failures < MAX_FAILURES and not self._restarting:
-            self._to(S.STAGED, outcome=None, reason="")
-            self._put_into_effect()
+        again = rollout.state is S.FAILED and rollout.failures < MAX_FAILURES
+        if again and not rollout.alternating and not self._restarting:
+            self._try_again()
+
+    def _try_again(self) -> None:
+        self._to(S.STAGED, outcome=None, reason="")
+        self._put_into_effect()
+
+    def _alternate(self, step_s: float) -> None:
+        """A new broker that was not reached: after a while with the old one, once more."""
+        self._rested_s += min(max(step_s, 0.0), LONGEST_STEP_S)
+        if self._rested_s >= self._settings.rollout.probation_s:
+            self._rested_s = 0.0
+            self._try_again()
 
     def _receive(self, payload: bytes, digest: str, now: float) -> None:
         arrived: dict[str, Any] = {"digest": digest, "reason": "", "revision": None}
@@ -353,7 +368,12 @@ class ConfigRollout:
         if state is S.CONFIRMED:
             self._confirm("")
         elif state is S.ROLLED_BACK:
-            self._undo(S.ROLLED_BACK, f"not healthy with it: {self._probation.reason}")
+            why = f"not healthy with it: {self._probation.reason}"
+            more = self._rollout.failures + 1 < MAX_FAILURES
+            if self._rollout.moves_broker and more:
+                self._undo(S.FAILED, f"{why}; it is tried again, alternately with the one before")
+            else:
+                self._undo(S.ROLLED_BACK, why)
 
     def _confirm(self, reason: str) -> None:
         rollout = self._rollout

@@ -45,7 +45,7 @@ TRANSITIONS: dict[RolloutState, frozenset[RolloutState]] = {
     S.VERIFIED: frozenset({S.STAGED, S.REJECTED, S.CONFIRMED, S.RECEIVED}),
     S.STAGED: frozenset({S.APPLYING, S.REJECTED}),
     S.APPLYING: frozenset({S.APPLYING, S.PROBATION, S.ROLLED_BACK, S.FAILED}),
-    S.PROBATION: frozenset({S.APPLYING, S.CONFIRMED, S.ROLLED_BACK}),
+    S.PROBATION: frozenset({S.APPLYING, S.CONFIRMED, S.ROLLED_BACK, S.FAILED}),
     S.CONFIRMED: frozenset({S.RECEIVED}),
     S.REJECTED: frozenset({S.RECEIVED}),
     S.ROLLED_BACK: frozenset({S.RECEIVED}),
@@ -54,7 +54,8 @@ TRANSITIONS: dict[RolloutState, frozenset[RolloutState]] = {
 """Every legal move. ``RECEIVED`` goes straight to a state at rest when the document is a known
 one and that is what it came to. ``VERIFIED → RECEIVED``: a newer one came while it waited for its
 ``not_before``; ``→ CONFIRMED``: it changes nothing. ``PROBATION`` or ``APPLYING → APPLYING``: the
-daemon died and starts once more with the candidate. ``FAILED → STAGED``: another try."""
+daemon died and starts once more with the candidate. ``PROBATION → FAILED → STAGED``: a broker that
+was not reached is tried alternately with the one before. ``FAILED → STAGED``: another try."""
 
 MAX_FAILURES = 3
 """After so many failed tries or dead starts a revision is put aside for good."""
@@ -117,6 +118,17 @@ class Rollout(Ledger):
     def at_rest(self) -> bool:
         """Whether nothing is under way."""
         return self.state in _AT_REST
+
+    @property
+    def moves_broker(self) -> bool:
+        """Whether the candidate changes how the broker is reached."""
+        return any(key.startswith("mqtt.") for key in self.restart)
+
+    @property
+    def alternating(self) -> bool:
+        """Whether the candidate's broker will be tried again by itself."""
+        again = self.state is S.FAILED and self.failures < MAX_FAILURES
+        return again and self.moves_broker and self.waiting is None
 
 
 def move(rollout: Rollout, state: RolloutState, **changes: object) -> Rollout:

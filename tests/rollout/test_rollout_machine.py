@@ -58,11 +58,34 @@ def test_a_change_of_the_broker_goes_through_a_restart(gateway: Gateway) -> None
 def test_unhealthy_is_undone_with_the_reason(gateway: Gateway, content: dict[str, Any]) -> None:
     before = gateway.running
     gateway.push(patch(1, content))
-    report = gateway.pass_time(70, unhealthy="the broker is unreachable")
+    report = gateway.pass_time(400, unhealthy="the broker is unreachable")
     assert report["state"] == "rolled_back"
     assert "the broker is unreachable" in report["reason"]
     assert gateway.running == before
     assert report["effective"]["revision"] is None
+
+
+def test_a_new_broker_is_tried_alternately_with_the_old_one(gateway: Gateway) -> None:
+    gateway.push(patch(1, OTHER_BROKER))
+    hosts = []
+    for second in range(200):
+        if gateway.restarts:
+            gateway.restarts = 0
+            hosts.append(gateway.boot().mqtt.host)
+        there = second >= 150 and len(hosts) == 3
+        gateway.rollout.tick(NOW + second, None if there else "the broker is not reachable")
+    assert hosts == ["broker-2", "localhost", "broker-2"]
+    assert gateway.pass_time(61)["state"] == "confirmed"
+
+
+def test_a_push_ends_the_alternation(gateway: Gateway) -> None:
+    gateway.push(patch(1, OTHER_BROKER))
+    report = gateway.pass_time(70, unhealthy="the broker is not reachable")
+    assert (report["state"], report["final"]) == ("failed", False)
+    gateway.push(patch(1, OTHER_BROKER))
+    assert gateway.rollout.reported()["state"] == "failed"
+    gateway.push(patch(2, SLOW))
+    assert gateway.pass_time(62)["effective"]["revision"] == 2
 
 
 def test_a_short_complaint_does_not_undo(gateway: Gateway) -> None:
@@ -338,7 +361,7 @@ def test_illegal_moves_raise_and_change_nothing() -> None:
 
 def _scenario(gateway: Gateway, content: dict[str, Any], unhealthy: str | None) -> None:
     gateway.push(patch(2, content))
-    gateway.pass_time(70, unhealthy)
+    gateway.pass_time(400, unhealthy)
 
 
 @pytest.mark.parametrize("crash_before", [True, False])
@@ -349,7 +372,7 @@ def test_a_crash_at_any_step_ends_confirmed_or_rolled_back(
 ) -> None:
     """Power is cut at each save and each effect in turn, before and after it took place."""
     crashes = 0
-    for step in range(40):
+    for step in range(80):
         gateway = Gateway()
         gateway.boot()
         gateway.push(patch(1, SLOW))
@@ -363,7 +386,7 @@ def test_a_crash_at_any_step_ends_confirmed_or_rolled_back(
             gateway.restarts = 0
             gateway.boot()
             gateway.push(patch(2, content))  # the retained message comes again
-            gateway.pass_time(70, unhealthy)
+            gateway.pass_time(400, unhealthy)
         report = gateway.rollout.reported()
         assert report["revision"] == 2, step
         if unhealthy is None:
