@@ -65,7 +65,7 @@ class Intake:
         self.readings = 0
 
     def run(self, stop: threading.Event) -> None:
-        """Until ``stop``: batches, ticks and snapshots; then judge what is half assembled."""
+        """Until ``stop``: batches and snapshots; then judge what is half assembled."""
         saved_at = time.monotonic()
         while not stop.is_set():
             self._effects.beat()
@@ -90,7 +90,6 @@ class Intake:
         self.messages += len(batch)
         self.readings += len(readings)
         findings = self._detection.observe(readings) if readings else []
-        findings += self._detection.tick(time.time())
         self._commit(findings, batch)
 
     def _commit(self, findings: Sequence[Finding], batch: Sequence[Message]) -> None:
