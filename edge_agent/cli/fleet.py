@@ -74,6 +74,8 @@ class Push:
     seal: Callable[[bytes], bytes]
     stop_on: tuple[str, ...]
     timeout_s: float
+    what: str = "config"
+    """``config`` or ``model``."""
 
 
 def push(
@@ -173,7 +175,8 @@ def status(
     with connect(config, host, port, prefix) as link:
         link.settle()
         if as_json:
-            typer.echo(json.dumps({"agents": link.reports, "online": link.online}))
+            found = {"agents": link.reports, "models": link.models, "online": link.online}
+            typer.echo(json.dumps(found))
             return
         from rich.console import Console
 
@@ -290,16 +293,17 @@ def run_push(link: FleetLink, plan: Push, say: Callable[[str], None]) -> list[Ag
         for agent in wave:
             payload = plan.seal(json.dumps(plan.body_for(agent), ensure_ascii=False).encode())
             sent[agent] = hashlib.sha256(payload).hexdigest()
-            link.desire(agent, payload)
+            link.desire(agent, payload, plan.what)
 
         def through(sent: dict[str, str] = sent) -> bool:
-            reports = link.reports
+            reports = _reports(link, plan.what)
             return all(outcome_of(reports.get(one), what) for one, what in sent.items())
 
         link.wait_until(through, plan.timeout_s)
         for agent, document in sent.items():
             silent = ("silent", f"nothing final within {plan.timeout_s:.0f} s")
-            state, reason = outcome_of(link.reports.get(agent), document) or silent
+            found = _reports(link, plan.what).get(agent)
+            state, reason = outcome_of(found, document) or silent
             outcomes.append(AgentOutcome(agent, number, state, reason))
             say(f"  {agent}: {state}{': ' if reason else ''}{reason}")
         if any(one.wave == number and one.state in plan.stop_on for one in outcomes):
@@ -333,7 +337,16 @@ def fleet_table(link: FleetLink) -> Table:
     from rich.table import Table
 
     table = Table(title="fleet")
-    for heading in ("gateway", "online", "revision", "state", "effective", "signed", "reason"):
+    for heading in (
+        "gateway",
+        "online",
+        "revision",
+        "state",
+        "effective",
+        "signed",
+        "model",
+        "reason",
+    ):
         table.add_column(heading)
     colours = {"confirmed": "green", "probation": "cyan", "applying": "cyan"}
     reports, online = link.reports, link.online
@@ -349,9 +362,24 @@ def fleet_table(link: FleetLink) -> Table:
             f"[{colour}]{state}[/]",
             f"{effective.get('revision') or 'file'} {str(effective.get('hash', ''))[:8]}",
             "yes" if report.get("secured") else "[red]no[/]",
+            _model_cell(link.models.get(agent)),
             str(report.get("reason", ""))[:80].replace("[", "\\["),
         )
     return table
+
+
+def _model_cell(report: dict[str, Any] | None) -> str:
+    if report is None:
+        return ""
+    used = (report.get("in_use") or {}).get("name", "settings")
+    progress = report.get("progress") or {}
+    if report.get("state") == "fetching" and progress.get("of"):
+        return f"{used} (fetching {100 * progress.get('bytes', 0) // progress['of']} %)"
+    return f"{used} ({report.get('state', '?')})"
+
+
+def _reports(link: FleetLink, what: str) -> dict[str, dict[str, Any]]:
+    return link.models if what == "model" else link.reports
 
 
 def _stops(stop_on: Sequence[str] | None) -> tuple[str, ...]:
