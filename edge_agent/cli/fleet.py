@@ -129,6 +129,51 @@ def push(
         finish(number, agents, run_push(link, plan, _narrator(as_json)), as_json=as_json)
 
 
+def push_model(
+    manifest: Annotated[
+        Path | None, typer.Argument(help="Manifest (TOML or JSON): name, source, sha256, size …")
+    ] = None,
+    restore: Annotated[bool, typer.Option(help="Back to the model before.")] = False,
+    agent: Agents = None,
+    group: Group = None,
+    revision: Annotated[int | None, typer.Option(help="Default: above all seen so far.")] = None,
+    key: Key = None,
+    key_name: KeyName = "",
+    canary: Canary = "all",
+    then: Then = None,
+    stop_on: StopOn = None,
+    timeout_s: Timeout = 3600.0,
+    config: BrokerFile = None,
+    host: Host = "localhost",
+    port: Port = 1883,
+    prefix: Prefix = "edge",
+    as_json: AsJson = False,
+) -> None:
+    """Push a model to gateways, in waves, and halt where one of them takes it back."""
+    from edge_agent.config.load import validate
+    from edge_agent.rollout.model_document import ModelManifest
+
+    if (manifest is None) != restore:
+        raise BadConfig("name a manifest, or --restore")
+    content: dict[str, Any] = {"restore": True}
+    if manifest is not None:
+        checked = validate(ModelManifest, read_document(manifest), where=str(manifest))
+        content = {"model": checked.model_dump(mode="json")}
+    with connect(config, host, port, prefix) as link:
+        link.settle()
+        agents = targets(link, agent, group)
+        number = revision or next_revision(link.models.get(one, {}) for one in agents)
+
+        def body_for(one: str) -> dict[str, Any]:
+            addressee = {"group": group} if group is not None else {"agent": one}
+            return {"kind": "model", **addressee, "revision": number, **content}
+
+        waves = plan_waves(agents, [canary, *(then or [])])
+        sealed = sealer(key, key_name)
+        plan = Push(waves, body_for, sealed, _stops(stop_on), timeout_s, "model")
+        finish(number, agents, run_push(link, plan, _narrator(as_json)), as_json=as_json)
+
+
 def rollback(
     agent: Agents = None,
     group: Group = None,
