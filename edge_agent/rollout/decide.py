@@ -173,6 +173,13 @@ def judge_revision(rollout: Ledger, revision: int, digest: str) -> tuple[Verdict
     return Verdict.RETRY if again else Verdict.SAME, outcome.reason
 
 
+def known_outcome(ledger: Ledger, content: Signed) -> str:
+    """The state that a document came to which was dealt with before."""
+    if ledger.confirmed is not None and ledger.confirmed.digest == content.digest:
+        return "confirmed"
+    return ledger.outcome.state if ledger.outcome is not None else "rejected"
+
+
 @dataclass(frozen=True, slots=True)
 class Probation:
     """How a candidate has kept so far, seconds of running time."""

@@ -6,9 +6,6 @@ goes on with the step that it was in. One thread calls ``run``; messages may com
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
 
 from edge_agent.config.settings import Settings
 from edge_agent.errors import BadConfig, EdgeAgentError, Unavailable
@@ -30,10 +26,11 @@ from edge_agent.rollout.decide import (
     Verdict,
     judge_probation,
     judge_revision,
+    known_outcome,
 )
 from edge_agent.rollout.effects import Memory
-from edge_agent.rollout.envelope import LIMIT_BYTES
-from edge_agent.rollout.fetch import PART, Means, Order, fetch
+from edge_agent.rollout.fetch import Means, Order, fetch
+from edge_agent.rollout.journal import Journal, acceptance, arrival, digest_of
 from edge_agent.rollout.model_decide import ModelLedger, ModelState, model_report, move_model
 from edge_agent.rollout.model_document import (
     DesiredModel,
@@ -41,6 +38,7 @@ from edge_agent.rollout.model_document import (
     ModelManifest,
     read_desired_model,
 )
+from edge_agent.rollout.model_files import ModelFiles
 from edge_agent.rollout.signature import TrustAnchors
 
 S = ModelState
@@ -85,28 +83,27 @@ class ModelRollout:
     """The model roll-out of one gateway. Thread-safe."""
 
     def __init__(self, memory: Memory, effects: ModelEffects) -> None:
-        self._memory = memory
+        self._journal = Journal(memory, ModelLedger, "model")
         self._effects = effects
         self._lock = threading.RLock()
         self._news = threading.Event()
-        self._ledger = self._recall()
         self._probation = Probation()
         self._stepped: float | None = None
         self._fruitless = 0
-        self._fetched = self._ledger.fetched_bytes
+        self._fetched = self._journal.ledger.fetched_bytes
         self._told = 0
 
     def resume(self) -> str | None:
         """Once, at the start: the name of the model to use, None for that of the settings."""
         with self._lock:
-            ledger = self._ledger
+            ledger = self.ledger
             if ledger.state in (S.SWITCHING, S.PROBATION):
                 if ledger.starts >= MAX_FAILURES:
                     why = f"the daemon died in {ledger.starts} starts with it"
                     self._end(S.ROLLED_BACK, why, tell=False)
                 else:
                     self._move(S.SWITCHING, starts=ledger.starts + 1)
-            content = self._ledger.in_use
+            content = self.ledger.in_use
             return content.model.name if content is not None and content.model else None
 
     def handle_desired(self, payload: bytes) -> None:
@@ -115,16 +112,16 @@ class ModelRollout:
         if not payload:
             return
         with self._lock:
-            ledger = self._ledger
+            ledger = self.ledger
             if not self._effects.settings().rollout.remote:
                 log.warning("model_desired_ignored", reason="rollout.remote is false here")
-            elif hashlib.sha256(payload).hexdigest() == ledger.digest:
+            elif digest_of(payload) == ledger.digest:
                 if ledger.state is S.FAILED and ledger.failures < MAX_FAILURES:
                     self._to(S.VERIFIED, reason="", outcome=None)
             elif ledger.at_rest:
-                self._receive(payload)
-            else:
-                self._queue(payload)
+                self._to(S.RECEIVED, **arrival(payload))
+            elif self._journal.queue(payload, lambda waiting: self._admit(waiting)[1]):
+                self._effects.report(self.reported())
         self._news.set()
 
     def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
@@ -145,10 +142,10 @@ class ModelRollout:
     def step(self, stopped: Callable[[], bool] = lambda: False) -> float:
         """Take the next step. Seconds until there may be another one; 0: at once."""
         with self._lock:
-            state, waiting = self._ledger.state, self._ledger.waiting
-            if waiting is not None and (self._ledger.at_rest or self._ledger.untouched):
-                self._take_waiting(waiting)
-                state = self._ledger.state
+            ready = self.ledger.at_rest or self.ledger.untouched
+            if self.ledger.waiting is not None and ready:
+                self._to(S.RECEIVED, **self._journal.taken_from_waiting())
+            state = self.ledger.state
         now = self._effects.clock()
         step_s = now - (self._stepped if self._stepped is not None else now)
         self._stepped = now
@@ -176,59 +173,15 @@ class ModelRollout:
     @property
     def ledger(self) -> ModelLedger:
         """The state as it is saved."""
-        return self._ledger
+        return self._journal.ledger
 
     def reported(self) -> dict[str, Any]:
         """What ``…/model/reported`` says, ready for JSON."""
         with self._lock:
             own = self._effects.settings().agent.id
-            return model_report(self._ledger, own, fetched_bytes=self._fetched)
+            return model_report(self.ledger, own, fetched_bytes=self._fetched)
 
     # A document's way in
-
-    def _receive(self, payload: bytes) -> None:
-        digest = hashlib.sha256(payload).hexdigest()
-        arrived: dict[str, Any] = {"digest": digest, "reason": "", "revision": None}
-        if len(payload) > LIMIT_BYTES:
-            self._to(S.RECEIVED, payload=None, **arrived)
-            self._to(S.REJECTED, reason=f"{len(payload)} bytes; at most {LIMIT_BYTES} are read")
-            return
-        self._to(S.RECEIVED, payload=base64.b64encode(payload).decode("ascii"), **arrived)
-
-    def _queue(self, payload: bytes) -> None:
-        digest = hashlib.sha256(payload).hexdigest()
-        try:
-            _, content = self._admit(payload)
-        except BadConfig as error:
-            self._refuse(digest, str(error))
-            return
-        verdict, why = judge_revision(self._ledger, content.revision, content.digest)
-        if verdict is Verdict.REPLAYED:
-            self._refuse(digest, why)
-        elif verdict is Verdict.NEW and content.revision != self._ledger.waiting_revision:
-            self._save(
-                waiting=base64.b64encode(payload).decode("ascii"),
-                waiting_revision=content.revision,
-                highest=content.revision,
-                highest_digest=content.digest,
-            )
-
-    def _refuse(self, digest: str, reason: str) -> None:
-        refused = Outcome(state=S.REJECTED, revision=None, reason=reason[:2000], document=digest)
-        if refused != self._ledger.refused:
-            log.warning("model_refused", reason=reason)
-            self._save(refused=refused)
-
-    def _take_waiting(self, waiting: str) -> None:
-        digest = hashlib.sha256(base64.b64decode(waiting)).hexdigest()
-        self._to(
-            S.RECEIVED,
-            payload=waiting,
-            digest=digest,
-            reason="",
-            waiting=None,
-            waiting_revision=None,
-        )
 
     def _admit(self, payload: bytes) -> tuple[DesiredModel, ModelContent]:
         now = self._effects.clock() if self._effects.clock_trusted() else None
@@ -240,46 +193,27 @@ class ModelRollout:
 
     def _verify(self) -> None:
         with self._lock:
-            payload = base64.b64decode(self._ledger.payload or "")
             try:
-                desired, content = self._admit(payload)
+                desired, content = self._admit(self._journal.received())
             except BadConfig as error:
                 self._to(S.REJECTED, reason=str(error)[:4000], payload=None)
                 return
             known: dict[str, Any] = {"revision": content.revision, "payload": None}
-            verdict, why = judge_revision(self._ledger, content.revision, content.digest)
+            verdict, why = judge_revision(self.ledger, content.revision, content.digest)
             if verdict is Verdict.REPLAYED:
                 self._to(S.REJECTED, reason=why, **known)
             elif verdict is Verdict.NEW:
-                self._accept(desired, content, known)
+                self._accept(desired, content)
             else:
-                self._to(self._known_outcome(content), reason=why, **known)
+                self._to(S(known_outcome(self.ledger, content)), reason=why, **known)
 
-    def _known_outcome(self, content: ModelContent) -> ModelState:
-        confirmed, outcome = self._ledger.confirmed, self._ledger.outcome
-        if confirmed is not None and confirmed.digest == content.digest:
-            return S.CONFIRMED
-        return S(outcome.state) if outcome is not None else S.REJECTED
-
-    def _accept(self, desired: DesiredModel, content: ModelContent, known: dict[str, Any]) -> None:
+    def _accept(self, desired: DesiredModel, content: ModelContent) -> None:
         if desired.restore:
-            previous = self._ledger.previous
+            previous = self.ledger.previous
             earlier = previous.model if previous is not None else None
             content = content.model_copy(update={"model": earlier})
         self._fetched = self._told = self._fruitless = 0
-        self._to(
-            S.VERIFIED,
-            candidate=content,
-            outcome=None,
-            refused=None,
-            starts=0,
-            failures=0,
-            fetched_bytes=0,
-            canary={},
-            highest=content.revision,
-            highest_digest=content.digest,
-            **known,
-        )
+        self._to(S.VERIFIED, fetched_bytes=0, canary={}, **acceptance(content))
 
     # The steps
 
@@ -288,7 +222,7 @@ class ModelRollout:
         due = content.not_before
         if due is not None and self._effects.clock_trusted() and due > self._effects.clock():
             return 1.0
-        confirmed = self._ledger.confirmed
+        confirmed = self.ledger.confirmed
         in_use = confirmed.model if confirmed is not None else None
         if content.model == in_use:
             self._confirm("it is in use already")
@@ -317,7 +251,7 @@ class ModelRollout:
             fetch(order, means, self._progress, lambda: stopped() or self._superseded())
         except BadConfig as error:
             self._end(S.REJECTED, str(error))
-            (means.folder / (order.file_name + PART)).unlink(missing_ok=True)
+            self._files.discard_part(manifest)
             return 0.0
         except (Unavailable, OSError) as error:
             return self._fetch_later(str(error), fruitful=self._fetched > before)
@@ -326,7 +260,7 @@ class ModelRollout:
         return 0.0
 
     def _superseded(self) -> bool:
-        return self._ledger.waiting is not None
+        return self.ledger.waiting is not None
 
     def _progress(self, have: int) -> None:
         self._fetched = have
@@ -340,16 +274,16 @@ class ModelRollout:
         self._fruitless = 0 if fruitful else self._fruitless + 1
         log.warning("model_fetch_interrupted", reason=why, have=self._fetched)
         if self._fruitless >= FRUITLESS:
-            self._end(S.FAILED, why, failures=self._ledger.failures + 1)
+            self._end(S.FAILED, why, failures=self.ledger.failures + 1)
             return 0.0
-        if why != self._ledger.reason:
+        if why != self.ledger.reason:
             self._save(reason=why, fetched_bytes=self._fetched)
         return PAUSES_S[min(self._fruitless, len(PAUSES_S) - 1)]
 
     def _check(self) -> None:
         manifest = self._manifest()
         try:
-            self._effects.check(self._path(manifest), manifest)
+            self._effects.check(self._files.path(manifest), manifest)
         except BadConfig as error:
             self._end(S.REJECTED, str(error))
             self._forget(manifest)
@@ -359,9 +293,9 @@ class ModelRollout:
     def _try(self) -> float:
         manifest = self._manifest()
         try:
-            figures = self._effects.canary(self._path(manifest), manifest)
+            figures = self._effects.canary(self._files.path(manifest), manifest)
         except Unavailable as error:
-            failures = self._ledger.failures + 1
+            failures = self.ledger.failures + 1
             if failures >= MAX_FAILURES:
                 self._end(S.FAILED, f"canary: {error}", failures=failures)
                 return 0.0
@@ -371,7 +305,7 @@ class ModelRollout:
             self._end(S.REJECTED, f"canary: {error}")
             self._forget(manifest)
             return 0.0
-        self._write_manifest(manifest)
+        self._files.register(manifest)
         self._to(S.SWITCHING, starts=1, canary=figures, reason="")
         return 0.0
 
@@ -398,7 +332,7 @@ class ModelRollout:
     def _undo(self, why: str) -> None:
         """Saved first: a start after a crash in between uses the model before."""
         self._end(S.ROLLED_BACK, why)
-        confirmed = self._ledger.confirmed
+        confirmed = self.ledger.confirmed
         name = confirmed.model.name if confirmed is not None and confirmed.model else None
         try:
             self._effects.switch(name)
@@ -407,7 +341,7 @@ class ModelRollout:
             self._effects.switch(None)
 
     def _confirm(self, reason: str) -> None:
-        ledger = self._ledger
+        ledger = self.ledger
         kept = {self._name(ledger.candidate), self._name(ledger.confirmed)}
         dropped = [name for name in (self._name(ledger.previous), *ledger.removable) if name]
         changes: dict[str, Any] = {"confirmed": ledger.candidate, "failures": 0}
@@ -415,45 +349,31 @@ class ModelRollout:
             changes["previous"] = ledger.confirmed
             changes["removable"] = tuple(n for n in dict.fromkeys(dropped) if n not in kept)
         self._end(S.CONFIRMED, reason, **changes)
-        for name in self._ledger.removable:
-            self._remove(name)
-        if self._ledger.removable:
+        for name in self.ledger.removable:
+            self._files.remove(name)
+        if self.ledger.removable:
             self._save(removable=())
 
-    # Files
+    # What is meant
 
-    def _path(self, manifest: ModelManifest) -> Path:
-        return self._effects.models_dir() / manifest.file_name
-
-    def _write_manifest(self, manifest: ModelManifest) -> None:
-        """Into the catalogue, so that the settings and ``model list`` know it by name."""
-        path = self._effects.models_dir() / f"{manifest.name}.model.toml"
-        fresh = path.with_suffix(".new")
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write(manifest.as_toml())
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+    @property
+    def _files(self) -> ModelFiles:
+        return ModelFiles(self._effects.models_dir())
 
     def _forget(self, manifest: ModelManifest) -> None:
         """Remove the file of a model that was refused, unless it is one in use."""
-        kept = {self._name(self._ledger.confirmed), self._name(self._ledger.previous)}
+        kept = {self._name(self.ledger.confirmed), self._name(self.ledger.previous)}
         if manifest.name not in kept:
-            self._remove(manifest.name)
-
-    def _remove(self, name: str) -> None:
-        for suffix in (".gguf", ".model.toml"):
-            (self._effects.models_dir() / f"{name}{suffix}").unlink(missing_ok=True)
-        log.info("model_removed", model=name)
+            self._files.remove(manifest.name)
 
     @staticmethod
     def _name(content: ModelContent | None) -> str | None:
         return content.model.name if content is not None and content.model is not None else None
 
     def _candidate(self) -> ModelContent:
-        if self._ledger.candidate is None:
+        if self.ledger.candidate is None:
             raise BadConfig("the saved model roll-out holds no candidate; push the model again")
-        return self._ledger.candidate
+        return self.ledger.candidate
 
     def _manifest(self) -> ModelManifest:
         manifest = self._candidate().model
@@ -465,7 +385,7 @@ class ModelRollout:
 
     def _end(self, state: ModelState, reason: str, *, tell: bool = True, **changes: object) -> None:
         """The candidate came to its end."""
-        outcome = Outcome(state=state, revision=self._ledger.revision, reason=reason[:4000])
+        outcome = Outcome(state=state, revision=self.ledger.revision, reason=reason[:4000])
         self._move(state, reason=outcome.reason, outcome=outcome, **changes)
         if tell:
             self._effects.report(self.reported())
@@ -476,31 +396,17 @@ class ModelRollout:
 
     def _move(self, state: ModelState, **changes: object) -> None:
         with self._lock:
-            before = self._ledger
-            self._keep(move_model(before, state, **changes))
+            before = self.ledger
+            self._journal.keep(move_model(before, state, **changes))
         log.info(
             "model_rollout",
-            revision=self._ledger.revision,
+            revision=self.ledger.revision,
             before=before.state.value,
             state=state.value,
-            reason=self._ledger.reason,
+            reason=self.ledger.reason,
         )
 
     def _save(self, **changes: object) -> None:
         with self._lock:
-            self._keep(self._ledger.model_copy(update=changes))
+            self._journal.change(**changes)
         self._effects.report(self.reported())
-
-    def _keep(self, ledger: ModelLedger) -> None:
-        self._memory.save(ledger.model_dump_json().encode("utf-8"))
-        self._ledger = ledger
-
-    def _recall(self) -> ModelLedger:
-        saved = self._memory.load()
-        if saved is None:
-            return ModelLedger()
-        try:
-            return ModelLedger.model_validate_json(saved)
-        except ValidationError as error:
-            log.warning("model_state_unreadable", error=str(error)[:500])
-            return ModelLedger(reason="the saved state of the model roll-out is lost")

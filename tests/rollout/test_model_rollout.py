@@ -280,7 +280,7 @@ def test_failure_may_be_tried_again_by_the_retained_document(gateway: Gateway) -
     gateway.canary_error = Unavailable("no memory just now")
     manifest = gateway.bring("new", NEW)
     gateway.push(1, model=manifest)
-    gateway.rollout._ledger = gateway.rollout._ledger.model_copy(update={"failures": 1})
+    gateway.rollout._journal.change(failures=1)
     gateway.canary_error = None
     assert gateway.push(1, model=manifest)["state"] == "confirmed"
 
