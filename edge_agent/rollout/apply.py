@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -19,15 +20,18 @@ from edge_agent.rollout.admission import admit, anchors_of
 from edge_agent.rollout.decide import (
     LONGEST_STEP_S,
     MAX_FAILURES,
+    Flow,
     Outcome,
     Probation,
     Rollout,
     RolloutState,
     Verdict,
+    judge_flow,
     judge_probation,
     judge_revision,
     known_outcome,
     move,
+    watch_flow,
 )
 from edge_agent.rollout.document import (
     Content,
@@ -62,6 +66,7 @@ class ConfigRollout:
         self._ticked: float | None = None
         self._restarting = False
         self._rested_s = 0.0
+        self._flow = Flow()
 
     def resume(self) -> Settings:
         """Once, at the start, before anything is built: the settings to run with. It reports
@@ -110,6 +115,7 @@ class ConfigRollout:
                 self._tell()  # a crash may have come between a move and its report
             step_s = now - (self._ticked if self._ticked is not None else now)
             self._ticked = now
+            self._flow = watch_flow(self._flow, step_s, self._effects.readings())
             if self._restarting or not self._own.rollout.remote:
                 return
             match self.rollout.state:
@@ -265,7 +271,8 @@ class ConfigRollout:
         if fingerprint(settings) == fingerprint(self._settings):
             self._confirm("it changes nothing")
             return
-        self._to(S.STAGED, restart=restart_needed(self._settings, settings))
+        restart = restart_needed(self._settings, settings)
+        self._to(S.STAGED, restart=restart, usual_s=self._flow.usual_s)
         self._put_into_effect()
 
     def _put_into_effect(self) -> None:
@@ -290,11 +297,13 @@ class ConfigRollout:
 
     def _begin_probation(self) -> None:
         self._probation = Probation()
+        self._flow = replace(self._flow, quiet_s=0.0)
         self._to(S.PROBATION)
 
     def _prove(self, step_s: float, unhealthy: str | None) -> None:
         length_s = self._settings.rollout.probation_s
-        self._probation, state = judge_probation(self._probation, step_s, unhealthy, length_s)
+        complaint = unhealthy or judge_flow(self.rollout.usual_s, self._flow.quiet_s)
+        self._probation, state = judge_probation(self._probation, step_s, complaint, length_s)
         if state is S.CONFIRMED:
             self._confirm("")
         elif state is S.ROLLED_BACK:

@@ -111,6 +111,8 @@ class Rollout(Ledger):
     candidate: Content | None = None
     restart: tuple[str, ...] = ()
     """The keys for which the candidate needs a restart."""
+    usual_s: float | None = None
+    """Longest pause of the telemetry before the candidate was put into effect."""
     confirmed: Content | None = None
     previous: Content | None = None
 
@@ -222,3 +224,38 @@ def judge_probation(
     if after.unhealthy_s >= length_s or after.total_s >= PATIENCE * length_s:
         return after, S.ROLLED_BACK
     return after, S.PROBATION
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """How telemetry comes, seen at each tick."""
+
+    count: int = 0
+    """Readings so far."""
+    quiet_s: float = 0.0
+    """Since the last reading."""
+    usual_s: float | None = None
+    """The longest pause between readings of late; None: none came lately."""
+
+
+FORGET_S = 300.0
+"""After so long a silence, silence is usual."""
+QUIET_FACTOR, SHORTEST_QUIET_S = 3.0, 3.0
+"""Telemetry has stopped after so many usual pauses, and at the least this long."""
+
+
+def watch_flow(flow: Flow, step_s: float, count: int) -> Flow:
+    """``flow`` after ``step_s`` more seconds, with ``count`` readings by now."""
+    step = min(max(step_s, 0.0), LONGEST_STEP_S)
+    quiet = flow.quiet_s + step
+    if count == flow.count:
+        return replace(flow, quiet_s=quiet, usual_s=flow.usual_s if quiet < FORGET_S else None)
+    decayed = (flow.usual_s or 0.0) * 0.98
+    return Flow(count=count, usual_s=max(quiet, decayed))
+
+
+def judge_flow(usual_s: float | None, quiet_s: float) -> str | None:
+    """What is wrong with telemetry that came every ``usual_s`` seconds before a change."""
+    if usual_s is None or quiet_s <= max(QUIET_FACTOR * usual_s, SHORTEST_QUIET_S):
+        return None
+    return f"no telemetry for {quiet_s:.0f} s; before the change, pauses had {usual_s:.1f} s"

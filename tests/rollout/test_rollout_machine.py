@@ -78,6 +78,25 @@ def test_a_new_broker_is_tried_alternately_with_the_old_one(gateway: Gateway) ->
     assert gateway.pass_time(61)["state"] == "confirmed"
 
 
+@pytest.mark.parametrize("content", [SLOW, {**SLOW, "inference": {"context": 512}}])
+def test_telemetry_that_stops_undoes(gateway: Gateway, content: dict[str, Any]) -> None:
+    for second in range(-30, 0):
+        gateway.readings += 5
+        gateway.rollout.tick(NOW + second)
+    gateway.push(patch(1, content))
+    report = gateway.pass_time(90)
+    assert report["state"] == "rolled_back"
+    assert "no telemetry for" in report["reason"]
+
+
+def test_where_no_telemetry_came_none_is_missed(gateway: Gateway) -> None:
+    gateway.readings = 7
+    for second in range(-400, 0):
+        gateway.rollout.tick(NOW + second)
+    gateway.push(patch(1, SLOW))
+    assert gateway.pass_time(61)["state"] == "confirmed"
+
+
 def test_a_push_ends_the_alternation(gateway: Gateway) -> None:
     gateway.push(patch(1, OTHER_BROKER))
     report = gateway.pass_time(70, unhealthy="the broker is not reachable")
