@@ -29,7 +29,7 @@ from edge_agent.deadletter import DeadLetters
 from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
 from edge_agent.diagnose.library import CardLibrary
-from edge_agent.diagnose.runner import DiagnosisLoop
+from edge_agent.diagnose.runner import Desk, DiagnosisLoop
 from edge_agent.govern.governor import Governor
 from edge_agent.health import Health
 from edge_agent.inbox import Inbox
@@ -239,18 +239,17 @@ class Agent:
 
     def _build_diagnosis(self) -> None:
         loop = self._supervisor.add("diagnosis")
-        self._diagnosis = DiagnosisLoop(
+        desk = Desk(
             claim=lambda: self.store.jobs.claim(time.time()),
             finish=self._casebook.finish,
             retry=self.store.jobs.retry,
             admit=self._admit,
             charge=self._charge,
             complete=self._complete,
-            card_for=self._cards.for_equipment,
-            settings=self.settings.diagnose,
-            agent_id=self.settings.agent.id,
-            clock=time.time,
             beat=loop.beat,
+        )
+        self._diagnosis = DiagnosisLoop(
+            desk, self.settings.diagnose, self._card_for, self.settings.agent.id
         )
         loop.run = self._diagnosis.run
 
@@ -414,7 +413,7 @@ class Agent:
         self._intake.swap(decoder, rebuild)
         self.settings, self._cards = settings, cards
         self._casebook.settings = settings
-        self._diagnosis.use(settings.diagnose, cards.for_equipment)
+        self._diagnosis.use(settings.diagnose, self._card_for)
         self._governor.apply(settings.govern)
         self._commands.use(settings)
         self._broker.subscribe(self._filters(settings))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 Section = Callable[[], dict[str, Any]]
 
@@ -18,10 +19,10 @@ class Health:
 
     def report(self) -> dict[str, Any]:
         """The whole document."""
-        return {name: section() for name, section in self._sections.items()}
+        return {name: msgspec.to_builtins(section()) for name, section in self._sections.items()}
 
     def write(self, path: Path) -> None:
         """Leave the report in a file for local tools; replaced in one step."""
         draft = path.with_suffix(".new")
-        draft.write_text(json.dumps(self.report()), encoding="utf-8")
+        draft.write_bytes(msgspec.json.encode(self.report()))
         draft.replace(path)

@@ -80,3 +80,5 @@ class GovernorStatus:
     charge_percent: float | None
     alarms: tuple[str, ...] = ()
     """What the board complains of, and sensors that were lost."""
+    schedule: str | None = None
+    """Name of the schedule's rule in force."""

@@ -9,13 +9,16 @@ import sys
 
 import typer
 
-from edge_agent.cli import bench, model
+from edge_agent.cli import bench, jobs, model
+from edge_agent.cli.calibrate import calibrate
 from edge_agent.cli.check import check
 from edge_agent.cli.config import app as config_app
+from edge_agent.cli.decode import decode
 from edge_agent.cli.demo import demo
 from edge_agent.cli.replay import replay
 from edge_agent.cli.run import run
 from edge_agent.cli.simulate import simulate
+from edge_agent.cli.top import top
 from edge_agent.errors import BadConfig, EdgeAgentError
 
 app = typer.Typer(
@@ -28,11 +31,15 @@ app = typer.Typer(
 app.add_typer(config_app)
 app.command()(run)
 app.command()(check)
+app.command()(decode)
 app.command()(demo)
 app.command()(simulate)
 app.command()(replay)
+app.command()(top)
+app.command()(calibrate)
 app.add_typer(bench.app)
 app.add_typer(model.app)
+app.add_typer(jobs.app)
 
 
 def main() -> None:

@@ -8,6 +8,31 @@ from typing import Literal
 from pydantic import Field
 
 from edge_agent.config.section import Section
+from edge_agent.level import Level
+
+TIME = r"^([01]\d|2[0-3]):[0-5]\d$"
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+class ScheduleSection(Section):
+    """``[[govern.schedule]]``: other budgets at certain times; the first that fits holds."""
+
+    name: str = Field(min_length=1, max_length=64)
+    """For the reason in health: "night", "on battery"."""
+    days: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    """Days on which it starts."""
+    start: str = Field(default="00:00", pattern=TIME)
+    """Local time."""
+    end: str = Field(default="00:00", pattern=TIME)
+    """Local time; not after ``start``: on the next day."""
+    on_battery: bool | None = None
+    """Holds only on battery (true) or on mains (false)."""
+    power_watts: float | None = Field(default=None, gt=0)
+    """Instead of the section's; absent: the section's."""
+    power_peak_watts: float | None = Field(default=None, gt=0)
+    """Instead of the section's; absent: the section's."""
+    best_level: Level = Level.FULL
+    """No better level than this."""
 
 
 class GovernSection(Section):
@@ -29,6 +54,16 @@ class GovernSection(Section):
     """Estimate without a sensor: power of the idle gateway, watts."""
     watts_per_core: float = Field(default=4.0, gt=0)
     """Estimate without a sensor: additional watts per busy core."""
+    meter_topic: str | None = Field(default=None, pattern=r"^[^#+]+$")
+    """An external power meter's MQTT topic; it goes before every other sensor."""
+    meter_field: str = "watts"
+    """Where its payload holds the power: a key, a dotted path, or "" for a bare number."""
+    meter_scale: float = Field(default=1.0, gt=0)
+    """Watts per unit of the meter: 1000 for kilowatts."""
+    meter_stale_s: float = Field(default=60.0, ge=1, le=3600)
+    """A meter silent for longer is lost, seconds."""
+    schedule: tuple[ScheduleSection, ...] = Field(default=(), max_length=64)
+    """Other budgets by shift, night or battery."""
     critical_reserve: float = Field(default=0.25, ge=0, le=0.9)
     """Share of the joules in store that only diagnoses of critical faults may spend."""
     longest_wait_s: float = Field(default=600.0, ge=1, le=86_400)

@@ -28,7 +28,7 @@ class Census:
         if known is None:
             if len(self._signals) >= self._max_equipment:
                 self.over_equipment += 1
-                self._tell(
+                self.tell(
                     "",
                     f"telemetry.max_equipment = {self._max_equipment} machines are known: readings"
                     f" of {shown(equipment)} and further ones are dropped",
@@ -39,7 +39,7 @@ class Census:
             return True
         if len(known) >= self._max_signals:
             self.over_signals += 1
-            self._tell(
+            self.tell(
                 equipment,
                 f"{shown(equipment)} has telemetry.max_signals = {self._max_signals} signals:"
                 f" {shown(signal)} and further ones are dropped",
@@ -47,6 +47,10 @@ class Census:
             return False
         known.add(signal)
         return True
+
+    def knows(self, equipment: str) -> bool:
+        """Whether readings of this machine were taken before."""
+        return equipment in self._signals
 
     def news(self) -> list[str]:
         """What an operator should hear, once; empties the list."""
@@ -57,7 +61,8 @@ class Census:
         """Machines and signals known."""
         return len(self._signals), sum(map(len, self._signals.values()))
 
-    def _tell(self, about: str, text: str) -> None:
+    def tell(self, about: str, text: str) -> None:
+        """Have ``text`` said once; ``about`` is what it is about."""
         if about not in self._told:
             self._told.add(about)
             self._news.append(text)

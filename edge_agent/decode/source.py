@@ -7,9 +7,13 @@ from collections.abc import Sequence
 
 from edge_agent.config.telemetry import SourceSection
 from edge_agent.decode.name import name_fault, shown
+from edge_agent.decode.sparkplug import SparkplugHost
 from edge_agent.decode.timestamp import Clock, time_reader
 from edge_agent.decode.topic import NAME, TopicTemplate
 from edge_agent.errors import BadConfig, BadPayload
+
+SPARKPLUG_NAME = "{group}.{node}.{device}"
+"""Machines of Sparkplug where the settings name them no other way."""
 
 
 class Source:
@@ -25,20 +29,44 @@ class Source:
         self.time = _path(section.time) if section.time else None
         self.name = _path(section.name) if section.name else None
         self.value = _path(section.value) if section.value else None
+        self.equipment_from = _path(section.equipment_from) if section.equipment_from else None
+        self.as_text = frozenset(
+            {section.time, section.name, section.equipment_from} - {None, section.value}
+        )
+        """Columns of CSV that are no numbers, whatever they look like."""
         self.read_time: Clock = time_reader(section.time_format, section.time_zone)
-        self.left_out = frozenset(section.ignore) | ({section.time} if section.time else set())
+        own = (section.time, section.equipment_from)
+        self.left_out = frozenset((*section.ignore, *(path for path in own if path is not None)))
         """Keys of the payload that are no signals."""
         self.ignored_payloads = frozenset(text.encode() for text in section.ignore_payloads)
         self.longest_ignored = max(map(len, self.ignored_payloads), default=0)
-        self.flat = not self.values and self.name is None and self.value is None
-        """Whether the payload itself is the object of signals."""
+        signal_known = section.signal is not None or "signal" in self.template.names.values()
+        self.number = (self.value or ("value",)) if signal_known else None
+        """Path to the number in an object, where topic or settings name its one signal."""
+        special = (
+            self.values,
+            self.name,
+            self.equipment_from,
+            None if signal_known else self.value,
+        )
+        self.flat = not any(special) and (self.time is None or self.time[0] != "$user")
+        """Whether the payload itself is the object of signals, or of the one signal."""
+        sparkplug = section.format == "sparkplug"
+        self.host = SparkplugHost(section.equipment or SPARKPLUG_NAME) if sparkplug else None
         self._check()
 
     def _check(self) -> None:
         where = f"telemetry.sources: {self.section.topic!r}"
         named = set(self.template.names.values())
-        if self.section.equipment is None and "equipment" not in named:
-            raise BadConfig(f"{where}: put {{equipment}} into the topic, or set equipment")
+        if self.host is not None:
+            if not self.section.topic.startswith("spBv1.0/") or not self.template.rest:
+                raise BadConfig(f"{where}: a Sparkplug topic is spBv1.0/# or spBv1.0/GROUP/#")
+            named |= {"group", "node", "device", "equipment"}
+        named_by = (self.section.equipment, self.section.equipment_from)
+        if named_by == (None, None) and "equipment" not in named:
+            raise BadConfig(
+                f"{where}: put {{equipment}} into the topic, or set equipment or equipment_from"
+            )
         for text in filter(None, (self.section.equipment, self.section.signal)):
             unknown = set(NAME.findall(text)) - named
             if unknown:
@@ -46,11 +74,17 @@ class Source:
         if self.name is not None and self.value is None:
             raise BadConfig(f"{where}: name needs value: where the number stands beside the name")
 
-    def names(self, levels: Sequence[str]) -> tuple[str, str | None]:
-        """Equipment and signal (where topic or settings tell it) of a topic. Raises
-        ``BadPayload`` for a name that cannot be used."""
+    def names(self, levels: Sequence[str]) -> tuple[str | None, str | None]:
+        """Equipment and signal, each where topic or settings tell it. Raises ``BadPayload`` for a
+        name that cannot be used."""
+        if self.host is not None:
+            return None, None
         captured = self.template.captured(levels)
-        equipment = _filled(self.section.equipment or "{equipment}", captured)
+        equipment: str | None = None
+        if self.section.equipment is not None:
+            equipment = _filled(self.section.equipment, captured)
+        elif self.equipment_from is None:
+            equipment = captured["equipment"]
         signal: str | None = None
         if self.section.signal is not None:
             signal = _filled(self.section.signal, captured)

@@ -33,6 +33,8 @@ def time_reader(form: str, zone: str) -> Clock:
 def _counted(form: str, per_second: float) -> Clock:
     def read(stamp: object) -> float:
         seconds = math.nan
+        if isinstance(stamp, datetime):
+            return _dated(stamp, UTC)
         if isinstance(stamp, int | float | str) and not isinstance(stamp, bool):
             with suppress(ValueError, OverflowError):
                 seconds = float(stamp) / per_second
@@ -43,10 +45,28 @@ def _counted(form: str, per_second: float) -> Clock:
     return read
 
 
+def _dated(time: datetime, zone: tzinfo) -> float:
+    """A time that the format itself knows as one, as MessagePack and CBOR do."""
+    try:
+        seconds = (time if time.tzinfo else time.replace(tzinfo=zone)).timestamp()
+    except (ValueError, OverflowError):
+        seconds = -1.0
+    return checked(seconds)
+
+
+def checked(seconds: float) -> float:
+    """``seconds``, if it is a time since 1970. Raises ``BadPayload``."""
+    if not 0.0 <= seconds <= LATEST:
+        raise BadPayload(f"the timestamp, {seconds:g} s, lies outside of 1970 to 9999")
+    return seconds
+
+
 def _written(form: str, zone: tzinfo) -> Clock:
     iso = form == "iso8601"
 
     def read(stamp: object) -> float:
+        if isinstance(stamp, datetime):
+            return _dated(stamp, zone)
         if not isinstance(stamp, str) or len(stamp) > 64:
             raise BadPayload(f"the timestamp, {described(stamp)}, is no {form} text")
         try:

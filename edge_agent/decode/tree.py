@@ -53,7 +53,8 @@ def inside(tree: Any, path: tuple[str, ...]) -> Any:  # noqa: ANN401
 
 def leaves(tree: dict[Any, Any], stop: str | None = None) -> Iterator[tuple[str, Any]]:
     """Every value of nested objects under its dotted name. An object that holds the key ``stop``
-    counts as a value itself. Raises ``BadPayload`` where the nesting is too deep."""
+    counts as a value itself. Keys that are neither text nor integers, as binary formats allow, are
+    passed over. Raises ``BadPayload`` where the nesting is too deep."""
     pending: list[tuple[str, Any, int]] = [("", tree, 0)]
     while pending:
         path, node, depth = pending.pop()
@@ -62,7 +63,9 @@ def leaves(tree: dict[Any, Any], stop: str | None = None) -> Iterator[tuple[str,
                 raise BadPayload(f"objects nested deeper than {DEEPEST} levels")
             prefix = f"{path}." if path else ""
             pending.extend(
-                (f"{prefix}{key}", value, depth + 1) for key, value in reversed(node.items())
+                (f"{prefix}{key}", value, depth + 1)
+                for key, value in reversed(node.items())
+                if isinstance(key, str) or (type(key) is int and abs(key) < 2**64)
             )
         else:
             yield path, node

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
+from decimal import Decimal
 
 PLAIN = re.compile(
     r"""\s*(?P<number>
@@ -29,7 +31,7 @@ def number(value: object, words: dict[str, float], *, in_strings: bool) -> float
             return words.get("true" if value else "false", float(value)) if words else float(value)
         case float():
             return value
-        case int():
+        case int() | Decimal():
             return _float(value)
         case str():
             if value in words:
@@ -39,32 +41,35 @@ def number(value: object, words: dict[str, float], *, in_strings: bool) -> float
 
 
 def parse_number(text: str) -> float | None:
-    """``23.5``, ``23,5``, ``23.5 °C``, ``1 234.5``, ``true`` → a float; None if it is no number.
+    """``23.5``, ``23,5``, ``23.5 °C``, ``1 234.5``, ``true`` → a float; None if it is no number."""
+    return parse_measurement(text)[0]
+
+
+def parse_measurement(text: str) -> tuple[float | None, str | None]:
+    """The number in ``text`` and the unit behind it, each None where there is none.
 
     A single comma is a decimal comma. Several commas, or comma and point together, are refused:
     which of them parts the thousands cannot be known.
     """
     if len(text) > LONGEST:
-        return None
-    try:
-        return float(text) if "_" not in text and text.isascii() else _written(text)
-    except ValueError:
-        return _written(text)
-
-
-def _written(text: str) -> float | None:
+        return None, None
+    if text.isascii() and "_" not in text:
+        with suppress(ValueError):
+            return float(text), None
     found = PLAIN.fullmatch(text)
     if found is None:
-        return WORDS.get(text.strip().lower())
+        return WORDS.get(text.strip().lower()), None
     digits = found["number"].translate(_BLANKS).replace(",", ".")
-    return float(digits)
+    return float(digits), found["unit"]
 
 
 _BLANKS = str.maketrans("", "", " \u00a0\u202f")
 
 
-def _float(value: int) -> float:
+def _float(value: int | Decimal) -> float:
     try:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
+    except ValueError:  # a signalling NaN of decimal arithmetic
+        return math.nan

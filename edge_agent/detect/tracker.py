@@ -1,7 +1,7 @@
 """Follows a machine row by row: how far has it left what it did a while ago? Pure.
 
-Two exponentially weighted averages per channel (Roberts 1959, EWMA charts): the fast one is now, the
-slow one is the baseline that follows warm-up and ambient drift. Their difference, against the
+Two exponentially weighted averages per channel (Roberts 1959, EWMA charts): the fast one is now,
+the slow one is the baseline that follows warm-up and ambient drift. Their difference, against the
 variance that it has in normal operation, is the channel's score. Inside an incident the baseline
 of deviating channels nearly stands still, so that a fault does not become the new normal.
 """

@@ -2,12 +2,13 @@
 
 While a job runs, ``budget - base`` flows in. So a job of ``joules`` above base that takes
 ``seconds`` needs ``joules - (budget - base) x seconds`` from the store; pauses between its tokens
-stretch it, and with enough of them it needs nothing.
+and fewer threads stretch it, and with enough of them it needs nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_agent.config.govern import GovernSection
@@ -44,10 +45,14 @@ class Situation:
     cores: float
 
 
+Forecasts = Callable[[int], Forecast | None]
+"""What a job costs on so many threads; None while nothing is known of its cost."""
+
+
 def allow(
-    settings: GovernSection, now: Situation, forecast: Forecast | None, *, critical: bool
+    settings: GovernSection, now: Situation, forecasts: Forecasts, *, critical: bool
 ) -> Allowance:
-    """The allowance for one diagnosis. ``forecast`` is None while nothing is known of its cost."""
+    """The allowance for one diagnosis."""
     level, reason = now.standing.level, now.standing.reason
     if level is Level.RULES_ONLY and now.standing.cause is Cause.POWER and critical:
         level, reason = Level.SHORT, "critical fault: the reserve is open to it"
@@ -59,7 +64,7 @@ def allow(
     pace: dict[str, Any] = {"max_tokens": TOKENS[level], "threads": threads}
     if now.bucket is None:
         return Allowance(level, reason, **pace)
-    return _from_store(settings, now, forecast, critical, Allowance(level, reason, **pace))
+    return _from_store(settings, now, forecasts, critical, Allowance(level, reason, **pace))
 
 
 def thread_limit(settings: GovernSection, now: Situation, level: Level) -> int:
@@ -81,7 +86,7 @@ def _rules(level: Level, reason: str) -> Allowance:
 def _from_store(
     settings: GovernSection,
     now: Situation,
-    forecast: Forecast | None,
+    forecasts: Forecasts,
     critical: bool,
     pace: Allowance,
 ) -> Allowance:
@@ -94,16 +99,21 @@ def _from_store(
             Level.RULES_ONLY,
             f"power: others take {now.base_watts:.1f} of {bucket.budget_watts:.1f} W already",
         )
-    if forecast is None:
+    known = {n: found for n in range(pace.threads, 0, -1) if (found := forecasts(n)) is not None}
+    if not known:
         short = UNKNOWN_FILL * bucket.capacity - bucket.joules
         return pace if short <= 0 else _wait(settings, pace, short / spare)
-    store = bucket.joules - floor
+    store, most = bucket.joules - floor, bucket.capacity - floor
     share = STORE_SHARE[pace.level]
-    gap = _gap(forecast, spare, max(0.0, store * share), pace.max_tokens)
-    if store >= 0 and gap <= LONGEST_GAP_S:
-        return _with(pace, token_gap_s=gap)
-    most = bucket.capacity - floor
-    need = forecast.joules - spare * (forecast.seconds + LONGEST_GAP_S * TOKENS_PACED)
+    if store >= 0:
+        for threads, forecast in known.items():
+            gap = _gap(forecast, spare, store * share)
+            if gap <= LONGEST_GAP_S:
+                return replace(pace, threads=threads, token_gap_s=round(gap, 4))
+    threads, need = min(
+        ((n, _least_draw(forecast, spare)) for n, forecast in known.items()),
+        key=lambda option: option[1],
+    )
     if need > most:
         return _rules(
             Level.RULES_ONLY,
@@ -112,29 +122,28 @@ def _from_store(
         )
     target = min(most, max(0.0, need / share))
     if store >= REACHED * target:
-        return _with(pace, token_gap_s=LONGEST_GAP_S)
+        return replace(pace, threads=threads, token_gap_s=LONGEST_GAP_S)
     return _wait(settings, pace, (target - store) / spare)
 
 
-TOKENS_PACED = 64
-"""Decoded tokens that a diagnosis is sure to have, between which it can pause."""
+TOKENS_PACED = 32
+"""Decode calls that a diagnosis is sure to have, between which it can pause."""
 REACHED = 0.98
 """A full store never quite fills while the base power wavers."""
 
 
-def _gap(forecast: Forecast, spare: float, store: float, tokens: int) -> float:
+def _gap(forecast: Forecast, spare: float, store: float) -> float:
     """Pause between tokens that stretches a job until the store covers it, seconds."""
-    seconds = (forecast.joules - store) / spare - forecast.seconds
-    return max(0.0, seconds) / min(tokens, TOKENS_PACED)
+    seconds = (forecast.draw(spare) - store) / spare
+    return max(0.0, seconds) / TOKENS_PACED
+
+
+def _least_draw(forecast: Forecast, spare: float) -> float:
+    """Joules that a job takes from the store at its slowest; negative: it could run for ever."""
+    return forecast.draw(spare) - spare * LONGEST_GAP_S * TOKENS_PACED
 
 
 def _wait(settings: GovernSection, pace: Allowance, seconds: float) -> Allowance:
     if seconds > settings.longest_wait_s:
         return _rules(Level.RULES_ONLY, f"power: energy for a diagnosis only in {seconds:.0f} s")
-    return _with(pace, wait_s=min(ASK_AGAIN_S, max(0.2, seconds)))
-
-
-def _with(pace: Allowance, *, token_gap_s: float = 0.0, wait_s: float = 0.0) -> Allowance:
-    return Allowance(
-        pace.level, pace.reason, wait_s, pace.max_tokens, pace.threads, round(token_gap_s, 4)
-    )
+    return replace(pace, wait_s=min(ASK_AGAIN_S, max(0.2, seconds)))

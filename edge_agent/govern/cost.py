@@ -1,10 +1,10 @@
-"""What a diagnosis costs, learned from those made: joules and seconds by model and length."""
+"""What a diagnosis costs, learned from those made: joules and seconds by model, length, threads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 KEPT = 32
 """Costs remembered per kind of job."""
@@ -31,10 +31,22 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What the next job of a kind will cost, 95th percentile."""
+    """What the next job of a kind will cost: (joules, seconds without pauses) of each made."""
 
-    joules: float
-    seconds: float
+    made: tuple[tuple[float, float], ...]
+
+    def draw(self, spare_watts: float) -> float:
+        """95th percentile of the joules that a job takes beyond what flows in while it runs."""
+        return quantile([joules - spare_watts * seconds for joules, seconds in self.made], 0.95)
+
+
+class Kind(NamedTuple):
+    """Jobs that cost alike."""
+
+    model: str
+    length: int
+    threads: int
+    """On a busy machine two threads that wait for each other cost several times one."""
 
 
 def length_class(tokens: int) -> int:
@@ -52,64 +64,66 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 class CostBook:
-    """Costs by kind (model, length class). Bounded; no clock of its own."""
+    """Costs by kind. Bounded; no clock of its own."""
 
     def __init__(self) -> None:
-        self._kinds: dict[tuple[str, int], list[Sample]] = {}
+        self._kinds: dict[Kind, list[Sample]] = {}
 
-    def learn(self, model: str, tokens: int, sample: Sample) -> None:
+    def learn(self, model: str, tokens: int, threads: int, sample: Sample) -> None:
         """Add a finished job; nonsense (negative, no time) is left out."""
         if sample.joules < 0 or sample.seconds <= 0:
             return
-        key = (model, length_class(tokens))
-        kept = [*self._kinds.pop(key, []), sample][-KEPT:]
-        self._kinds[key] = kept
+        kind = Kind(model, length_class(tokens), threads)
+        kept = [*self._kinds.pop(kind, []), sample][-KEPT:]
+        self._kinds[kind] = kept
         while len(self._kinds) > KINDS:
             del self._kinds[next(iter(self._kinds))]
 
-    def forecast(self, model: str, tokens: int, now: float) -> Forecast | None:
-        """95th percentile for a job of this model and length; None while nothing is known.
+    def forecast(self, model: str, tokens: int, threads: int, now: float) -> Forecast | None:
+        """For a job of this model and length on so many threads; None while nothing is known.
 
-        Without costs of this length those of the same model are scaled by tokens, upwards only.
+        Without costs of this very kind those of the nearest one are taken: more tokens cost more
+        in proportion, fewer do not cost less, and threads share the processor seconds.
         """
-        samples = self._fresh(model, length_class(tokens), now)
-        scale = 1.0
-        if not samples:
-            near = self._nearest(model, length_class(tokens), now)
-            if near is None:
-                return None
-            samples = self._fresh(model, near, now)
-            scale = max(1.0, 2.0 ** (length_class(tokens) - near))
+        wanted = Kind(model, length_class(tokens), threads)
+        known = self._nearest(wanted, now)
+        if known is None:
+            return None
+        samples = self._fresh(known, now)
+        scale = max(1.0, 2.0 ** (wanted.length - known.length))
         if len(samples) < ENOUGH:
             scale *= THIN_MARGIN
-        joules = quantile([sample.joules for sample in samples], 0.95)
-        # The shorter the job, the less flows in meanwhile: the short end is the careful one.
-        seconds = quantile([sample.seconds for sample in samples], 0.5)
-        return Forecast(joules * scale, seconds * scale)
+        same = known.threads == threads
+        seconds = [s.seconds if same else s.cpu_s / threads for s in samples]
+        made = zip(samples, seconds, strict=True)
+        return Forecast(tuple((s.joules * scale, took * scale) for s, took in made))
 
-    def _fresh(self, model: str, length: int, now: float) -> list[Sample]:
-        samples = self._kinds.get((model, length), [])
+    def _fresh(self, kind: Kind, now: float) -> list[Sample]:
         # A clock that was set back makes samples of the future: they count as fresh.
-        return [sample for sample in samples if now - sample.at < FORGET_S]
+        return [s for s in self._kinds.get(kind, []) if now - s.at < FORGET_S]
 
-    def _nearest(self, model: str, length: int, now: float) -> int | None:
+    def _nearest(self, wanted: Kind, now: float) -> Kind | None:
         known = [
-            other for name, other in self._kinds if name == model and self._fresh(name, other, now)
+            kind for kind in self._kinds if kind.model == wanted.model and self._fresh(kind, now)
         ]
-        return min(known, key=lambda other: (abs(other - length), other), default=None)
+
+        def distance(kind: Kind) -> tuple[int, int]:
+            return abs(kind.length - wanted.length), abs(kind.threads - wanted.threads)
+
+        return min(known, key=distance, default=None)
 
     def dump(self) -> list[list[Any]]:
         """As plain values for a snapshot."""
         return [
-            [model, length, [[s.at, s.joules, s.seconds, s.cpu_s] for s in samples]]
-            for (model, length), samples in self._kinds.items()
+            [*kind, [[s.at, s.joules, s.seconds, s.cpu_s] for s in samples]]
+            for kind, samples in self._kinds.items()
         ]
 
     def load(self, rows: list[list[Any]]) -> None:
         """Take over what ``dump`` gave. Raises ValueError, TypeError on anything else."""
         kinds = {}
-        for model, length, samples in rows[:KINDS]:
-            kinds[(str(model), int(length))] = [
+        for model, length, threads, samples in rows[:KINDS]:
+            kinds[Kind(str(model), int(length), int(threads))] = [
                 Sample(*(float(value) for value in sample)) for sample in samples[-KEPT:]
             ]
         self._kinds = kinds

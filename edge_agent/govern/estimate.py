@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_agent.config.govern import GovernSection
+from edge_agent.govern.line import PowerLine
 from edge_agent.govern.vitals import Vitals
 
 LOST_MARGIN = 1.25
-"""A lost sensor's place is taken by the estimate with this much on top."""
+"""A lost sensor's place is taken by what it had shown, with this much on top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +31,15 @@ def estimate(settings: GovernSection, vitals: Vitals) -> float:
     return settings.idle_watts + settings.watts_per_core * (vitals.cores if busy is None else busy)
 
 
-def power_of(settings: GovernSection, vitals: Vitals, excess: float) -> Power:
-    """The sensor's watts, else the estimate, labelled.
-
-    ``excess``: highest recent ratio of measured to estimated power; it applies, with a margin,
-    once the sensor is lost.
-    """
+def power_of(settings: GovernSection, vitals: Vitals, line: PowerLine) -> Power:
+    """The sensor's watts, else the estimate, labelled. ``line``: what the sensor has shown."""
     measured = vitals.watts.value
     if measured is not None:
         return Power(measured + settings.power_offset_watts, True, vitals.watts.reason)
     guess = estimate(settings, vitals)
     if "power" in vitals.lost:
-        careful = guess * max(1.0, excess) * LOST_MARGIN
+        busy = vitals.busy_cores.value
+        shown = line.at(vitals.cores if busy is None else busy)
+        careful = max(guess, shown) * LOST_MARGIN
         return Power(careful, False, f"sensor lost ({vitals.watts.reason}), careful estimate")
     return Power(guess, False, f"estimated from busy cores ({vitals.watts.reason})")
-
-
-def track_excess(excess: float, measured: float, guess: float, seconds: float) -> float:
-    """Follow the ratio measured / estimated: up at once, down with a time constant of 10 min."""
-    ratio = measured / max(0.1, guess)
-    if ratio >= excess:
-        return min(20.0, ratio)
-    return excess + (ratio - excess) * min(1.0, max(0.0, seconds) / 600.0)

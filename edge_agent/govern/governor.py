@@ -3,53 +3,42 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 
 import structlog
 
-from edge_agent.config.govern import GovernSection
+from edge_agent.config.govern import GovernSection, ScheduleSection
+from edge_agent.govern.account import PowerAccount
 from edge_agent.govern.admission import Situation, allow, thread_limit
-from edge_agent.govern.budget import Bucket
-from edge_agent.govern.cost import CostBook, Sample
-from edge_agent.govern.estimate import Power, estimate, power_of, track_excess
-from edge_agent.govern.history import PowerHistory, Slice
-from edge_agent.govern.memory import squeeze, worker_room
+from edge_agent.govern.cost import CostBook, Forecast, Sample
+from edge_agent.govern.fence import Fence, delegated_group, enclose, tighten
+from edge_agent.govern.memory import RoomTrend, squeeze, worker_room
+from edge_agent.govern.meter import MeterReading, meter_watts, with_meter
+from edge_agent.govern.objections import objections
+from edge_agent.govern.patience import Waiting, bound_wait
 from edge_agent.govern.policy import RANK, Cause, Standing, decide
+from edge_agent.govern.schedule import Moment, rule_at, under
 from edge_agent.govern.sensors import Sensors
 from edge_agent.govern.stress import stresses
 from edge_agent.govern.vitals import Vitals
 from edge_agent.level import Allowance, GovernorStatus, Level, Spent
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
-SNAPSHOT_VERSION = 1
-LONGEST_STEP_S = 5.0
-"""A gap between samples beyond this counts as time that nobody watched: the careful rate."""
-FORGOTTEN_S = 120.0
-"""Who has not asked again for so long has given up."""
-IDLE_CORES = 0.05
-"""A worker that keeps less than this of a core busy is idle."""
-FIRST_FILL = 0.7
-"""A first start has this share in store: enough to try a job of unknown cost."""
-BASE_S = 60.0
-"""Time constant of the base power, seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Somebody has asked for the model in vain."""
-
-    since: float
-    asked_at: float
+SNAPSHOT_VERSION = 2
+LEAST_FENCE_MB = 64.0
+"""A worker that may hold nothing is stopped by its client, not strangled by the kernel."""
+FENCE_STEP_MB = 8.0
 
 
 class Governor:
     """Holds the state between samples: bucket, level, base power, learned costs.
 
-    ``clock``: wall time, Unix seconds (only for what outlives a restart); ``monotonic``: seconds.
-    ``state``: what ``snapshot`` gave before the restart; None, or garbage, starts afresh.
+    ``clock``: wall time, Unix seconds (schedules, and what outlives a restart); ``monotonic``:
+    seconds. ``state``: what ``snapshot`` gave before the restart; None, or garbage, starts afresh.
     ``read``: a plant model in place of the sensors, for simulations.
     """
 
@@ -63,57 +52,62 @@ class Governor:
         read: Callable[[float], Vitals] | None = None,
     ) -> None:
         self._lock = threading.Lock()
-        self._settings = settings
+        self._written = settings
+        self._settings = settings  # with the schedule's budgets in force
+        self._rule: ScheduleSection | None = None
+        self._meter: MeterReading | None = None
         self._clock = clock
         self._monotonic = monotonic
         self._sensors = Sensors(settings)
         self._read = read
         self._standing = Standing()
         self._costs = CostBook()
-        self._history = PowerHistory()
-        self._excess = 1.0
-        self._base_watts = settings.idle_watts
         self._squeeze = 1.0
+        self._room = RoomTrend()
         self._squeezed_at = float("-inf")
-        self._granted_gap_s = 0.0
+        self._granted = Allowance(Level.FULL, "")
         self._waiting: Waiting | None = None
-        self._bucket = _bucket_for(settings)
-        self._restore(state)
+        self._worker_pid: int | None = None
+        self._fence = Fence(None, "no worker yet")
+        self._fenced_mb = 0.0
         self._vitals = self._sample(monotonic())
-        self._power = power_of(settings, self._vitals, self._excess)
-        if self._power.measured:
-            self._base_watts = self._power.watts
+        self._plan_memory(self._vitals.at)
+        self._account = PowerAccount(settings, self._vitals)
+        self._restore(state)
 
     def sample(self) -> None:
         """Read the sensors and move bucket and level on; call it about once a second."""
         with self._lock:
             now = self._monotonic()
-            vitals = self._sample(now)
-            seconds = now - self._vitals.at
-            if seconds <= 0:
+            if now <= self._vitals.at:
                 return
-            self._account(vitals, seconds)
+            vitals = self._sample(now)
+            self._account.move_on(vitals)
             self._vitals = vitals
-            pressing = stresses(self._settings, vitals, self._bucket)
+            self._follow_schedule()
+            pressing = stresses(self._settings, vitals, self._account.bucket, self._rule)
             before = self._standing
             self._standing = decide(pressing, before, now, self._settings.hysteresis_s)
             self._plan_memory(now)
-        if before.level is not self._standing.level:
-            log.info(
-                "governor_level",
-                before=str(before.level),
-                now=str(self._standing.level),
-                reason=self._standing.reason,
-            )
+            self._move_fence()
+            _tell(before, self._standing)
 
     def admit(self, priority: int, tokens: int, model: str = "") -> Allowance:
         """What a diagnosis of ``tokens`` (prompt and answer) may use now; ``priority`` 0 is a
-        critical fault. Ask again after ``wait_s`` where that is not 0."""
+        critical fault. Ask again after ``wait_s`` where that is not 0; the waits together are
+        bounded by ``longest_wait_s``."""
         with self._lock:
-            forecast = self._costs.forecast(model, tokens, self._clock())
-            allowance = allow(self._settings, self._situation(), forecast, critical=priority <= 0)
-            self._granted_gap_s = allowance.token_gap_s
-            return self._bound_wait(allowance)
+            today = self._clock()
+
+            def forecasts(threads: int) -> Forecast | None:
+                return self._costs.forecast(model, tokens, threads, today)
+
+            wanted = allow(self._settings, self._situation(), forecasts, critical=priority <= 0)
+            longest = self._settings.longest_wait_s
+            self._granted, self._waiting = bound_wait(
+                wanted, self._waiting, self._monotonic(), longest
+            )
+            return self._granted
 
     def charge(
         self,
@@ -132,35 +126,56 @@ class Governor:
         with self._lock:
             end = self._monotonic()
             measured = joules is not None
+            if cpu_s <= 0 and tokens_out > 0:  # an engine that does not tell: all its threads
+                cpu_s = wall_s * self._granted.threads
             if joules is None:
-                joules, measured = self._history.above_base(end - wall_s, end)
-            if not measured:
-                joules = self._settings.watts_per_core * cpu_s
-            paused = self._granted_gap_s * tokens_out
+                joules, measured = self._account.joules_of(end - wall_s, end, cpu_s)
+            paused = self._granted.token_gap_s * tokens_out
             seconds = max(0.01, cpu_s / max(1.0, self._vitals.cores), wall_s - paused)
-            sample = Sample(self._clock(), joules, seconds, cpu_s)
             if tokens_out > 0:
-                self._costs.learn(model, tokens_in + tokens_out, sample)
+                sample = Sample(self._clock(), joules, seconds, cpu_s)
+                tokens, threads = tokens_in + tokens_out, self._granted.threads
+                self._costs.learn(model, tokens, threads, sample)
             return Spent(wall_s, cpu_s, joules, measured)
 
-    def must_stop(self) -> bool:
-        """Whether the model's running work must be cancelled now: the store is overdrawn, or the
-        level has fallen to paused. Cheap enough to ask between two tokens."""
+    def meter(self, payload: bytes) -> None:
+        """A message of the external meter. Raises ``BadPayload`` if it holds no power."""
+        watts = meter_watts(payload, self._written.meter_field, self._written.meter_scale)
         with self._lock:
-            overdrawn = self._bucket is not None and self._bucket.exhausted
-            return overdrawn or self._standing.level is Level.PAUSED
+            self._meter = MeterReading(watts, self._monotonic(), self._vitals.worker_cores)
+
+    def must_stop(self) -> bool:
+        """Whether the model's running work must be cancelled now: the store is overdrawn, the
+        worker holds more memory than is left for it, or the level has fallen to paused. Cheap
+        enough to ask between two tokens."""
+        with self._lock:
+            bucket = self._account.bucket
+            overdrawn = bucket is not None and bucket.exhausted
+            memory = self._vitals.memory
+            pushed = memory.worker.resident_mb > worker_room(memory, self._settings)
+            return overdrawn or pushed or self._standing.level is Level.PAUSED
 
     def worker_memory_mb(self) -> int:
         """What the inference worker may hold in all, megabytes; 0: it must not be loaded."""
         with self._lock:
-            if self._standing.level is Level.PAUSED:
-                return 0
-            return int(worker_room(self._vitals.memory, self._settings) * self._squeeze)
+            return int(self._worker_room())
 
     def observe_worker(self, pid: int | None) -> None:
-        """The inference worker is ``pid``; None: there is none."""
+        """The inference worker is ``pid``; None: there is none. A new one gets a control group of
+        its own where one was delegated to us."""
         with self._lock:
             self._sensors.watch_worker(pid)
+            if pid is None or pid == self._worker_pid:
+                self._worker_pid = pid
+                return
+            self._worker_pid = pid
+            group = delegated_group(self._sensors.groups, os.getpid())
+            most = max(
+                LEAST_FENCE_MB, self._settings.memory_mb - self._vitals.memory.daemon.resident_mb
+            )
+            self._fenced_mb = max(LEAST_FENCE_MB, self._worker_room())
+            self._fence = enclose(group, os.getpid(), pid, high_mb=self._fenced_mb, most_mb=most)
+        log.info("worker_fenced", pid=pid, how=self._fence.words)
 
     def worker_exited(self) -> None:
         """The inference worker has ended."""
@@ -169,81 +184,58 @@ class Governor:
     def apply(self, settings: GovernSection) -> None:
         """New settings, from afar: budget, level and what was learned carry over."""
         with self._lock:
-            fresh = _bucket_for(settings)
-            if fresh is not None and self._bucket is not None:
-                fresh = self._bucket.with_budget(fresh.budget_watts, fresh.window_s)
-            if settings.sensor_root != self._settings.sensor_root or _sources(settings) != _sources(
-                self._settings
-            ):
+            if _sources(settings) != _sources(self._written):
                 self._sensors = Sensors(settings)
-            self._settings, self._bucket = settings, fresh
+            self._written = settings
+            self._settings = under(settings, self._rule)
+            self._account.put_in_force(self._settings)
+
+    def objections(self) -> list[str]:
+        """Contradictions between the settings and this machine, a sentence each."""
+        with self._lock:
+            return objections(self._written, self._vitals)
 
     def status(self) -> GovernorStatus:
         """Everything a person or the health message wants to know."""
         with self._lock:
-            vitals, settings = self._vitals, self._settings
-            average = self._history.average(vitals.at, settings.power_window_s)
+            vitals, account = self._vitals, self._account
+            bucket, memory = account.bucket, vitals.memory
             return GovernorStatus(
                 level=self._standing.level,
                 reason=self._standing.reason,
-                watts=self._power.watts,
-                watts_measured=self._power.measured,
-                watts_source=self._power.source,
-                average_watts=self._power.watts if average is None else average,
-                budget_watts=settings.power_watts,
-                joules_in_store=None if self._bucket is None else self._bucket.joules,
-                daemon_mb=vitals.memory.daemon.resident_mb,
-                worker_mb=vitals.memory.worker.resident_mb,
-                memory_budget_mb=float(settings.memory_mb),
-                worker_room_mb=worker_room(vitals.memory, settings) * self._squeeze,
-                host_available_mb=vitals.memory.available.value,
+                watts=account.power.watts,
+                watts_measured=account.power.measured,
+                watts_source=account.power.source,
+                average_watts=account.average_watts,
+                budget_watts=self._settings.power_watts,
+                joules_in_store=None if bucket is None else bucket.joules,
+                daemon_mb=memory.daemon.resident_mb,
+                worker_mb=memory.worker.resident_mb,
+                memory_budget_mb=float(self._settings.memory_mb),
+                worker_room_mb=self._worker_room(),
+                host_available_mb=memory.available.value,
                 hottest_c=vitals.heat.hottest_c,
                 headroom_c=vitals.heat.headroom_c.value,
                 cores=vitals.cores,
                 busy_cores=vitals.busy_cores.value,
-                threads=thread_limit(settings, self._situation(), self._standing.level),
+                threads=thread_limit(self._settings, self._situation(), self._standing.level),
                 on_battery=vitals.supply.on_battery,
                 charge_percent=vitals.supply.charge_percent,
                 alarms=(*sorted(vitals.flags), *(f"{name} sensor lost" for name in vitals.lost)),
+                schedule=None if self._rule is None else self._rule.name,
             )
 
     def snapshot(self) -> bytes:
         """Bucket, level and learned costs for the next start; versioned JSON, a few kilobytes."""
         with self._lock:
-            return json.dumps(
-                {
-                    "version": SNAPSHOT_VERSION,
-                    "at": self._clock(),
-                    "joules": None if self._bucket is None else self._bucket.joules,
-                    "level": str(self._standing.level),
-                    "base_watts": self._base_watts,
-                    "excess": self._excess,
-                    "costs": self._costs.dump(),
-                }
-            ).encode()
-
-    def _sample(self, now: float) -> Vitals:
-        return self._sensors.sample(now) if self._read is None else self._read(now)
-
-    def _bound_wait(self, allowance: Allowance) -> Allowance:
-        """Each wait is a forecast that a busy neighbour may spoil: together they are bounded."""
-        now = self._monotonic()
-        if allowance.wait_s <= 0:
-            self._waiting = None
-            return allowance
-        waiting = self._waiting
-        if waiting is None or now - waiting.asked_at > FORGOTTEN_S:
-            waiting = Waiting(now, now)
-        self._waiting = replace(waiting, asked_at=now)
-        if now - waiting.since < self._settings.longest_wait_s:
-            return allowance
-        self._waiting = None
-        return Allowance(
-            Level.RULES_ONLY,
-            f"power: waited {now - waiting.since:.0f} s for energy in vain",
-            max_tokens=1,
-            threads=1,
-        )
+            document = {
+                "version": SNAPSHOT_VERSION,
+                "at": self._clock(),
+                "level": str(self._standing.level),
+                "costs": self._costs.dump(),
+                **self._account.dump(),
+            }
+        return json.dumps(document).encode()
 
     def _restore(self, state: bytes | None) -> None:
         if state is None:
@@ -251,71 +243,79 @@ class Governor:
         try:
             document = json.loads(state)
             _check_version(document)
-            away = self._clock() - float(document["at"])
             level = Level(document["level"])
-            base, excess = float(document["base_watts"]), float(document["excess"])
-            joules = document["joules"]
-            if joules is not None and self._bucket is not None:
-                self._bucket = self._bucket.restored(float(joules), away, base)
             self._costs.load(document["costs"])
+            self._account.load(document, self._clock() - float(document["at"]))
         except (ValueError, TypeError, KeyError) as error:
             log.warning("governor_state_refused", reason=str(error), effect="costs learned anew")
             return
-        self._base_watts, self._excess = base, min(20.0, max(0.0, excess))
         if level is not Level.FULL:
             reason = "as before the restart"
             self._standing = Standing(level, reason, Cause.POWER, self._monotonic())
 
-    def _account(self, vitals: Vitals, seconds: float) -> None:
-        """Charge the time since the last sample to the bucket and to the history."""
-        settings = self._settings
-        power = power_of(settings, vitals, self._excess)
-        guess = estimate(settings, vitals)
-        if power.measured:
-            self._excess = track_excess(self._excess, power.watts, guess, seconds)
-        self._follow_base(power, vitals.worker_cores, seconds)
-        watts = power.watts
-        if seconds > LONGEST_STEP_S:
-            # Nobody watched: a job may have run all the time on all cores.
-            full = settings.idle_watts + settings.watts_per_core * vitals.cores
-            watts = max(watts, self._power.watts, full if self._vitals.worker_cores > 0 else 0.0)
-        if self._bucket is not None:
-            self._bucket = self._bucket.after(seconds, watts)
-        piece = Slice(
-            self._vitals.at, vitals.at, power.watts, min(self._base_watts, watts), power.measured
-        )
-        self._history.add(piece)
-        self._power = power
+    def _sample(self, now: float) -> Vitals:
+        vitals = self._sensors.sample(now) if self._read is None else self._read(now)
+        return with_meter(self._settings, self._meter, vitals)
 
-    def _follow_base(self, power: Power, worker_cores: float, seconds: float) -> None:
-        """Base power: what the gateway takes while the worker is idle."""
-        if worker_cores < IDLE_CORES:
-            share = min(1.0, seconds / BASE_S)
-            self._base_watts += (power.watts - self._base_watts) * share
-        else:
-            self._base_watts = min(self._base_watts, power.watts)
+    def _follow_schedule(self) -> None:
+        if not self._written.schedule and self._rule is None:
+            return
+        local = time.localtime(self._clock())
+        moment = Moment(local.tm_wday, local.tm_hour * 60 + local.tm_min)
+        rule = rule_at(self._written, moment, on_battery=self._vitals.supply.on_battery)
+        if rule != self._rule:
+            log.info("schedule", before=_name(self._rule), now=_name(rule))
+            self._rule, self._settings = rule, under(self._written, rule)
+            self._account.put_in_force(self._settings)
+
+    def _worker_room(self) -> float:
+        if self._standing.level is Level.PAUSED:
+            return 0.0
+        hold_s = self._settings.hysteresis_s
+        return self._room.plan_mb(self._vitals.at, hold_s) * self._squeeze
 
     def _plan_memory(self, now: float) -> None:
         """Give way to a neighbour that grew; take back in small steps when it is gone."""
-        memory_alarm = (
+        room = worker_room(self._vitals.memory, self._settings)
+        self._room.observe(now, room, self._settings.hysteresis_s)
+        alarm = (
             self._standing.cause in (Cause.MEMORY, Cause.PRESSURE)
             and RANK[self._standing.level] >= RANK[Level.RULES_ONLY]
         )
         if now - self._squeezed_at < self._settings.hysteresis_s:
             return
         calm = self._standing.level in (Level.FULL, Level.ECO)
-        share = squeeze(self._squeeze, over=memory_alarm, calm=calm)
+        share = squeeze(self._squeeze, over=alarm, calm=calm)
         if share != self._squeeze:
             self._squeeze, self._squeezed_at = share, now
 
+    def _move_fence(self) -> None:
+        room = max(LEAST_FENCE_MB, self._worker_room())
+        if abs(room - self._fenced_mb) > FENCE_STEP_MB and tighten(self._fence, room):
+            self._fenced_mb = room
+
     def _situation(self) -> Situation:
+        account = self._account
         return Situation(
             self._standing,
-            self._bucket,
-            self._base_watts,
-            self._settings.watts_per_core * max(1.0, self._excess if self._power.measured else 1.0),
+            account.bucket,
+            account.base_watts,
+            account.watts_per_core,
             self._vitals.cores,
         )
+
+
+def _tell(before: Standing, after: Standing) -> None:
+    if before.level is after.level:
+        return
+    # Between the levels that use the model it goes to and fro all day.
+    without_model = max(RANK[before.level], RANK[after.level]) >= RANK[Level.RULES_ONLY]
+    write = log.info if without_model else log.debug
+    write("governor_level", before=str(before.level), now=str(after.level), reason=after.reason)
+
+
+def _name(rule: ScheduleSection | None) -> str | None:
+    return None if rule is None else rule.name
 
 
 def _check_version(document: Mapping[str, object]) -> None:
@@ -323,12 +323,10 @@ def _check_version(document: Mapping[str, object]) -> None:
         raise ValueError(f"version {document['version']}, not {SNAPSHOT_VERSION}")
 
 
-def _bucket_for(settings: GovernSection) -> Bucket | None:
-    if settings.power_watts is None:
-        return None
-    empty = Bucket(settings.power_watts, settings.power_window_s)
-    return replace(empty, joules=FIRST_FILL * empty.capacity)
-
-
 def _sources(settings: GovernSection) -> tuple[object, ...]:
-    return (settings.power_sensor, settings.power_rails)
+    return (
+        settings.sensor_root,
+        settings.power_sensor,
+        settings.power_rails,
+        settings.heat_limit_c,
+    )

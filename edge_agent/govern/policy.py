@@ -22,7 +22,8 @@ class Cause(StrEnum):
     """Why a level is what it is."""
 
     POWER = "power"
-    """1 - share of the joules in store; above 1 is debt."""
+    """1 - share of the joules in store; above 1 is debt. Its last rung is debt that no job of ours
+    makes (it is stopped before); the rest waits."""
     MEMORY = "memory"
     """Used share of the nearest limit."""
     PRESSURE = "pressure"
@@ -50,7 +51,7 @@ LADDERS: Mapping[Cause, tuple[Rung, ...]] = {
     Cause.POWER: (
         Rung(Level.ECO, 0.5, 0.35),
         Rung(Level.SHORT, 0.8, 0.6),
-        Rung(Level.RULES_ONLY, 1.1, 0.95),
+        Rung(Level.RULES_ONLY, 2.0, 1.5),
     ),
     Cause.MEMORY: (
         Rung(Level.ECO, 0.95, 0.9),

@@ -27,6 +27,7 @@ class Sensors:
         self._worker: psutil.Process | None = None
         self._worker_cpu_s: float | None = None
         self._host: cpu.HostTime | None = None
+        self._groups = cgroup.Groups()
         self._zones: list[power.EnergyZone] = []
         self._energy: power.EnergyReading | None = None
         self._last_at: float | None = None
@@ -34,6 +35,11 @@ class Sensors:
         self._power_seen = False
         self._heat_seen = False
         self._frozen = Frozen()
+
+    @property
+    def groups(self) -> cgroup.Groups:
+        """Our control groups, as last looked up."""
+        return self._groups
 
     def watch_worker(self, pid: int | None) -> None:
         """Count ``pid`` as the inference worker from now on; None: there is none."""
@@ -50,14 +56,14 @@ class Sensors:
         if self._discovered_at is None or now - self._discovered_at >= REDISCOVER_S:
             self._discover(now)
         host = cpu.read_host_time(self._root)
-        busy = cpu.busy_cores(self._host, host)
+        busy = self._busy_cores(host)
         worker = memory.process_use(self._worker)
         worker_cores = self._worker_cores(worker, now)
         supply = power.read_supply(self._root)
         watts = self._frozen.check(self._watts(supply, now), busy.value, now)
         warmth = heat.read_heat(self._root, self._settings.heat_limit_c)
         lost = self._lost(watts, warmth)
-        self._host, self._last_at = host, now
+        self._last_at = now
         return Vitals(
             at=now,
             watts=watts,
@@ -85,6 +91,14 @@ class Sensors:
         if zones != self._zones:
             self._zones, self._energy = zones, None
         self._discovered_at = now
+
+    def _busy_cores(self, host: cpu.HostTime | None) -> Gauge:
+        """Since the last sample; the first time, and in between two ticks, since the boot."""
+        if host is not None and (self._host is None or host.total == self._host.total):
+            self._host = self._host or host
+            return cpu.busy_cores(cpu.HostTime(0.0, 0.0, host.cores), host)
+        before, self._host = self._host, host
+        return cpu.busy_cores(before, host)
 
     def _worker_cores(self, use: memory.ProcessUse, now: float) -> float:
         before, self._worker_cpu_s = self._worker_cpu_s, use.cpu_s

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edge_agent.config.govern import GovernSection
+from edge_agent.config.govern import GovernSection, ScheduleSection
 from edge_agent.govern.budget import Bucket
 from edge_agent.govern.memory import memory_stress
-from edge_agent.govern.policy import Cause, Stress
+from edge_agent.govern.policy import RANK, Cause, Stress
 from edge_agent.govern.vitals import Vitals
 
 FLAG_WEIGHT = {
@@ -21,7 +21,12 @@ CAPPED_SHARE = 0.8
 """cpufreq permits less than this of the nominal clock: somebody is already throttling."""
 
 
-def stresses(settings: GovernSection, vitals: Vitals, bucket: Bucket | None) -> dict[Cause, Stress]:
+def stresses(
+    settings: GovernSection,
+    vitals: Vitals,
+    bucket: Bucket | None,
+    rule: ScheduleSection | None = None,
+) -> dict[Cause, Stress]:
     """What presses on us, by cause; causes that cannot be known are left out."""
     found = {Cause.MEMORY: Stress(*memory_stress(vitals.memory, settings))}
     if bucket is not None:
@@ -44,6 +49,8 @@ def stresses(settings: GovernSection, vitals: Vitals, bucket: Bucket | None) -> 
         charge = vitals.supply.charge_percent
         low = settings.battery_low_percent / max(1.0, charge)
         found[Cause.BATTERY] = Stress(low, f"on battery at {charge:.0f} %")
+    if rule is not None:
+        found[Cause.SCHEDULE] = Stress(float(RANK[rule.best_level]), rule.name)
     board = _board(vitals)
     if board is not None:
         found[Cause.BOARD] = board

@@ -118,6 +118,20 @@ class WorkerClient:
             reason=self._reason,
         )
 
+    def give_way(self, resident_mb: float) -> bool:
+        """Stop an idle worker that holds more than the memory limit leaves it by now; a later
+        request spawns one with a smaller plan. ``resident_mb``: as seen just now. Whether it was
+        stopped."""
+        with self._lock:
+            process = self._process
+            if process is None or self._running or resident_mb <= self._memory_limit_mb():
+                return False
+            self._process = None
+            self._restarts += 1
+        log.info("worker_gave_way", resident_mb=round(resident_mb))
+        process.stop(1.0)
+        return True
+
     def close(self, grace_s: float) -> None:
         """End the worker; what it computes gets ``grace_s`` seconds."""
         with self._lock:

@@ -43,6 +43,10 @@ class Outcome:
     result: Completion | EdgeAgentError
 
 
+class NoRoom(Unavailable):
+    """The answers in the making leave no room for another; it can be admitted after them."""
+
+
 class Engine:
     """Owns model, context and everything in the KV cache. One thread; ``interrupt`` from any."""
 
@@ -62,6 +66,10 @@ class Engine:
         self._free = list(range(shape.sequences))
         self._running: list[Answer] = []
         self._wake = threading.Event()
+        self.last_constraint_s = 0.0
+        """Time that the last finished answer spent in its grammar (for benches)."""
+        self.last_decode_calls = 0
+        """Batches that the last finished answer took after its prompt (for benches)."""
 
     @property
     def busy(self) -> bool:
@@ -94,7 +102,8 @@ class Engine:
     def admit(self, ticket: Ticket) -> None:
         """Compute the prompt of ``ticket`` and let its answer begin.
 
-        Raises ``BadAnswer`` for what can't be answered, ``Unavailable`` if it ended meanwhile.
+        Raises ``BadAnswer`` for what can't be answered, ``Unavailable`` if it ended meanwhile,
+        ``NoRoom`` if it must wait for others.
         """
         request = ticket.request
         meter, cpu = Meter(), time.process_time()
@@ -271,6 +280,8 @@ class Engine:
             answer.take([token, *forced], forced=len(forced))
             if not answer.constraint.finished and token not in self._ends:
                 return None
+            self.last_constraint_s = answer.constraint.seconds
+            self.last_decode_calls = answer.meter.decode_calls
             result: Completion | EdgeAgentError = answer.completion(
                 self._piece, self._ends, self.identity
             )
@@ -337,7 +348,7 @@ class Engine:
         while self._cells_free() < tokens:
             if not self._evict():
                 if self._running:
-                    raise Unavailable("the KV cache is full of other answers; try again later")
+                    raise NoRoom("the KV cache is full of other answers; try again later")
                 raise BadAnswer(
                     f"{tokens} tokens do not fit into the context of {self.context.tokens}"
                 )

@@ -150,8 +150,9 @@ class Header:
 class _Reader:
     """Reads little-endian values and never past the cap on header bytes."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, kept_array: int) -> None:
         self._file = file
+        self._kept_array = kept_array
         self.position = 0
 
     def take(self, size: int) -> bytes:
@@ -188,28 +189,30 @@ class _Reader:
             raise BadModel(f"an array of {length} elements stands in its header")
         if kind == ARRAY:
             raise BadModel("its header holds an array of arrays")
-        if kind == STRING or length <= KEPT_ARRAY:
+        if kind == STRING or length <= self._kept_array:
             items = [self.value(kind) for _ in range(length)]
-            return length, items if length <= KEPT_ARRAY else None
+            return length, items if length <= self._kept_array else None
         if kind not in SCALARS:
             raise BadModel(f"its header holds an array of unknown type {kind}")
         self.take(length * struct.calcsize(SCALARS[kind]))
         return length, None
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, *, kept_array: int = KEPT_ARRAY) -> Header:
     """The header of the file at ``path``. Raises ``BadModel`` with a plain reason."""
     try:
         with path.open("rb") as file:
-            return parse_header(file, path.stat().st_size, str(path))
+            return parse_header(file, path.stat().st_size, str(path), kept_array=kept_array)
     except OSError as error:
         raise BadModel(f"{path}: cannot be read: {error.strerror}; check path and rights") from None
 
 
-def parse_header(file: BinaryIO, file_size: int, name: str) -> Header:
+def parse_header(
+    file: BinaryIO, file_size: int, name: str, *, kept_array: int = KEPT_ARRAY
+) -> Header:
     """As ``read_header``, from an open file; ``name`` is for the message."""
     try:
-        header = _parse(_Reader(file), file_size)
+        header = _parse(_Reader(file, kept_array), file_size)
         _check_tensors(header)
         _check_shape(header)
     except BadModel as error:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from edge_agent.inference.gguf import BLOCKS, MAGIC
 
 ALIGNMENT = 32
-UINT32, FLOAT32, BOOL, STRING, ARRAY = 4, 6, 7, 8, 9
+UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
 
 Value = str | bool | int | float | Sequence[str] | Sequence[int] | Sequence[float]
 
@@ -37,7 +37,7 @@ class Blob:
 
 
 def write_gguf(path: Path, metadata: Mapping[str, Value], blobs: Sequence[Blob]) -> None:
-    """Write a version 3 file. Whole numbers become 32-bit, unsigned."""
+    """Write a version 3 file. Whole numbers become 32-bit: unsigned, in arrays signed."""
     head = header_bytes(metadata, blobs)
     with path.open("wb") as file:
         file.write(head)
@@ -76,6 +76,8 @@ def _value(value: Value) -> bytes:
     assert not isinstance(value, (str, bool, int, float))  # noqa: S101 -- narrows for the checker
     items = [_scalar(item) for item in value]
     inner = items[0][0] if items else UINT32
+    if inner == UINT32:
+        inner = INT32  # llama.cpp wants its arrays signed (token types, heads by layer)
     return struct.pack("<IIQ", ARRAY, inner, len(items)) + b"".join(item[1] for item in items)
 
 

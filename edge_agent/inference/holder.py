@@ -15,7 +15,7 @@ from edge_agent.inference.catalog import ModelFile, resolve, verify
 from edge_agent.inference.engine import Engine
 from edge_agent.inference.gguf import read_header
 from edge_agent.inference.manifest import check_licence
-from edge_agent.inference.native import ContextShape, route_log
+from edge_agent.inference.native import LOG_ERROR, LOG_WARNING, ContextShape, route_log
 from edge_agent.inference.plan import Plan, fit
 
 log = structlog.get_logger()
@@ -55,16 +55,16 @@ class NativeLog:
         self._left, self.dropped = LINES_PER_LOAD, 0
 
     def take(self, level: int, text: str) -> None:
-        """One line of llama.cpp (level 2 warning, 3 error; others are dropped)."""
-        if level not in (2, 3) or not text.strip():
+        """One line of llama.cpp; only warnings and errors are passed on."""
+        if level not in (LOG_WARNING, LOG_ERROR) or not text.strip():
             return
-        if level == 3:
+        if level == LOG_ERROR:
             self.recent.append(text[:200])
         if self._left <= 0:
             self.dropped += 1
             return
         self._left -= 1
-        log.debug("llama_cpp", text=text[:300], severe=level == 3)
+        log.debug("llama_cpp", text=text[:300], severe=level == LOG_ERROR)
 
 
 class ModelHolder:

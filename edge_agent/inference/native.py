@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from edge_agent.errors import Unavailable
 
+LOG_WARNING, LOG_ERROR = 3, 4
+"""ggml's log levels (``ggml_log_level``); 1 is debug, 2 is info, 5 continues a line."""
 ABORTED = 2
 FULL = 1
 
@@ -55,7 +57,7 @@ class CacheFull(Exception):
 
 
 def route_log(sink: Callable[[int, str], None]) -> None:
-    """Hand every line that llama.cpp logs (level 1 info, 2 warning, 3 error) to ``sink``."""
+    """Hand every line that llama.cpp logs (levels: below) to ``sink``."""
 
     def forward(level: int, text: bytes | None, _data: object) -> None:
         if text:

@@ -29,7 +29,7 @@ from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.errors import BadAnswer, EdgeAgentError
 from edge_agent.inference import frame
 from edge_agent.inference.answer import Ticket
-from edge_agent.inference.engine import Outcome
+from edge_agent.inference.engine import NoRoom, Outcome
 from edge_agent.inference.holder import HolderSettings, ModelHolder
 
 log = structlog.get_logger()
@@ -68,6 +68,8 @@ class Worker:
         self._listener = listener
         self._calls: queue.Queue[Call] = queue.Queue(MAX_CONNECTIONS)
         self._active: dict[int, Call] = {}
+        self._held: Call | None = None
+        """Found no room beside the active ones; goes first when one of them has ended."""
         self._open = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self.stop = threading.Event()
         self.jobs = 0
@@ -80,14 +82,21 @@ class Worker:
             call = self._next()
             if call is not None:
                 self._start(call)
+            while self._active:
+                ended = self._step()
+                if self._held is None or ended:
+                    break
             if self._active:
-                self._step()
-            elif call is None:
+                continue
+            if call is None:
                 self._holder.idle()
         self._holder.drop()
 
     def _next(self) -> Call | None:
         engine = self._holder.engine
+        if self._held is not None:
+            held, self._held = self._held, None
+            return held
         try:
             if not self._active:
                 return self._calls.get(timeout=0.2)
@@ -105,13 +114,17 @@ class Worker:
             call.ticket = Ticket(call.request, call.gone.is_set, time.monotonic() + deadline)
             self._active[id(call.ticket)] = call
             engine.admit(call.ticket)
+        except NoRoom:
+            self._active.pop(id(call.ticket))
+            self._held = call
         except EdgeAgentError as error:
             self._finish(call, error)
 
-    def _step(self) -> None:
+    def _step(self) -> bool:
+        """One batch; whether an answer ended."""
         engine = self._holder.engine
         if engine is None:
-            return
+            return True
         try:
             outcomes: list[Outcome] = engine.step()
         except EdgeAgentError as error:
@@ -119,9 +132,10 @@ class Worker:
             for call in list(self._active.values()):
                 self._finish(call, error)
             self._holder.drop()
-            return
+            return True
         for outcome in outcomes:
             self._finish(self._active[id(outcome.ticket)], outcome.result)
+        return bool(outcomes)
 
     def _finish(self, call: Call, result: Completion | EdgeAgentError) -> None:
         if call.ticket is not None:

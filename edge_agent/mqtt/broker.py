@@ -27,6 +27,8 @@ STUCK_S = 120.0
 RETRY_V5_S = 3_600.0
 """A broker that had no MQTT 5 is asked again after this long, at the next connect."""
 RETRY_SUBSCRIBE_S = 60.0
+SUSPICIOUS = 3
+"""So many short connections in a row are worth a word."""
 log = structlog.get_logger()
 
 
@@ -120,6 +122,8 @@ class Broker:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._greeted = False
+        self._accepted = False
+        self._short = 0
         self._jitter = random.Random()  # noqa: S311 - spreads reconnects, keeps no secret
 
     # --- from any thread ------------------------------------------------------------------------
@@ -227,7 +231,7 @@ class Broker:
                 self._connect_and_serve()
             except LinkFailed as error:
                 cause = error.cause
-                self._say(str(error))
+                self._say(str(error) + self._suspicion(time.monotonic() - started))
             except Exception as error:
                 # Ours or paho's bug in one connection: the next one starts from nothing.
                 log.exception("connection_crashed")
@@ -239,6 +243,17 @@ class Broker:
                 self._failures, cause, self._settings.reconnect_max_s, self._jitter.random()
             )
             self._beat_until(pause)
+
+    def _suspicion(self, lasted_s: float) -> str:
+        """A word on connections that the broker accepts and ends at once. In 3.1.1, and with some
+        brokers in 5 too, it does not say that another client took our place."""
+        self._short = self._short + 1 if self._accepted and lasted_s < STABLE_S else 0
+        if self._short < SUSPICIOUS:
+            return ""
+        return (
+            f" ({self._short} times in a row soon after it was accepted; perhaps another client "
+            "uses our client id: give each its own mqtt.client_id)"
+        )
 
     def _beat_until(self, pause: float) -> None:
         deadline = time.monotonic() + pause
@@ -255,6 +270,7 @@ class Broker:
         link = Link(self._settings, self._identity, self._version, generation, self._deliver)
         try:
             self._generation = generation
+            self._accepted = False
             # Known before CONNACK: messages of a kept session may follow it at once, and whoever
             # takes them must be able to acknowledge them.
             self._link = link
@@ -263,6 +279,7 @@ class Broker:
             except LinkFailed as error:
                 raise self._judge_version(error) from error
             self._v5_refusals = 0
+            self._accepted = True
             self._greet(link)
             subscribed_at = time.monotonic()
             while link.turn(TURN_S) and not self._stopping.is_set():

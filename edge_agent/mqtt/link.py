@@ -21,6 +21,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.config.broker import MqttSection
+from edge_agent.failpoints import reach
 from edge_agent.mqtt.backoff import Cause
 from edge_agent.mqtt.delivery import Delivery
 from edge_agent.mqtt.session import (
@@ -199,6 +200,7 @@ class Link:
         if refusal is not None:
             delivery.settle(refusal)
             return
+        reach("publish")
         info = self._client.publish(
             outgoing.topic,
             outgoing.payload,
@@ -250,7 +252,9 @@ class Link:
                     return True
             # Whoever set the flag sends for all: the order holds, and paho meets no lock of ours.
             for number in ready:
+                reach("ack")
                 self._client.ack(number, 1)
+                reach("acked")
 
     def give_up(self, reason: str) -> None:
         """Let the network thread end this connection at its next turn."""
@@ -312,9 +316,13 @@ class Link:
         self.connected = False
         if self.ended is None:
             cause = _CAUSES.get(reason.value, Cause.LOST)
-            self.ended = LinkFailed(f"{self._settings.host}: connection ended: {reason}", cause)
+            text = f"{self._settings.host}: connection ended: {reason}"
+            if cause is Cause.TAKEN_OVER:
+                text += "; another client uses our client id: give each its own mqtt.client_id"
+            self.ended = LinkFailed(text, cause)
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:  # noqa: ARG002
+        reach("received")
         self.received += 1
         ack = None
         if message.qos:
@@ -337,6 +345,7 @@ class Link:
         reason: ReasonCode,
         properties: Properties | None,  # noqa: ARG002
     ) -> None:
+        reach("puback")
         if reason.is_failure:
             outcome = Outcome("refused", str(reason), reason.value)
         else:

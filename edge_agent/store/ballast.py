@@ -7,6 +7,8 @@ from pathlib import Path
 
 import structlog
 
+SPARE = 4
+"""The ballast is taken only where this many times its size is free."""
 log = structlog.get_logger()
 
 
@@ -24,34 +26,32 @@ class Ballast:
         try:
             return self._path.stat().st_size >= self._size
         except OSError:
-            return False
+            return self._size == 0
 
-    def restore(self, spare: int) -> bool:
-        """Write the file again if that leaves ``spare`` bytes free; whether it is there now."""
+    def restore(self) -> bool:
+        """Take the room again where there is plenty; whether it is held now."""
         if self.held:
             return True
-        stat = os.statvfs(self._path.parent)
-        if stat.f_bavail * stat.f_frsize < self._size + spare:
+        free = os.statvfs(self._path.parent)
+        if free.f_bavail * free.f_frsize < SPARE * self._size:
             return False
         try:
             with self._path.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, self._size)
         except OSError as error:
-            self._path.unlink(missing_ok=True)
-            log.warning("ballast_not_restored", path=str(self._path), error=str(error))
+            self.give_up()
+            log.warning("ballast_not_held", path=str(self._path), error=str(error))
             return False
         return True
 
     def give_up(self) -> bool:
         """Free its room; whether there was any."""
         try:
-            freed = self._path.stat().st_size > 0
             self._path.unlink()
         except FileNotFoundError:
             return False
         except OSError as error:
             log.warning("ballast_stuck", path=str(self._path), error=str(error))
             return False
-        if freed:
-            log.warning("ballast_given_up", bytes=self._size)
-        return freed
+        log.warning("ballast_given_up", bytes=self._size)
+        return True

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.errors import Unavailable
+from edge_agent.failpoints import reach
 
 PAGE_BYTES = 4096
 BUSY_TIMEOUT_MS = 5_000
@@ -19,8 +20,13 @@ class Damaged(Unavailable):
     """The database file is corrupt: the daemon must reopen it, which sets it aside."""
 
 
+class DiskFailed(Unavailable):
+    """The disk did not do what it said: what SQLite holds in memory can no longer be trusted. The
+    daemon must end and open the file anew."""
+
+
 class Full(Unavailable):
-    """No room on the disk, or in the bound on the file: nothing was changed."""
+    """No room on the disk, or in the bound on the file: nothing was changed. Try again later."""
 
 
 class Connection:
@@ -36,6 +42,9 @@ class Connection:
         self._depth = 0
         self._on_rollback: list[Callable[[], None]] = []
         self._on_commit: list[Callable[[], None]] = []
+        self.on_full: Callable[[], None] = _nothing
+        """Called after a transaction was undone for want of room; makes some for the next one."""
+        self._making_room = False
         mode = "ro" if read_only else "rwc"
         with self._translate():
             self._raw = sqlite3.connect(
@@ -96,14 +105,19 @@ class Connection:
                 finally:
                     self._depth -= 1
                 return
+            reach("begin")
             self.execute("BEGIN IMMEDIATE")
             self._depth = 1
             try:
                 yield
+                reach("commit")
                 self.execute("COMMIT")
-            except BaseException:
+                reach("committed")
+            except BaseException as error:
                 self._depth = 0
                 self._roll_back()
+                if isinstance(error, Full):
+                    self._make_room()
                 raise
             self._depth = 0
             self._on_rollback.clear()
@@ -133,12 +147,34 @@ class Connection:
             for action in actions:
                 action()
 
+    def _make_room(self) -> None:
+        if self._making_room:
+            return
+        self._making_room = True
+        try:
+            self.on_full()
+        finally:
+            self._making_room = False
+
+    def checkpoint(self) -> bool:
+        """Fold the log into the file and empty it; whether all of it went."""
+        row = self.execute("PRAGMA wal_checkpoint(TRUNCATE)")[0]
+        return not row[0]
+
+    def vacuum(self, pages: int) -> None:
+        """Give up to ``pages`` free pages back to the disk."""
+        self.execute(f"PRAGMA incremental_vacuum({pages})")
+
     def check(self, *, thorough: bool = False) -> None:
         """Raise ``Damaged`` unless the file is sound; ``thorough`` compares the indexes too."""
         pragma = "integrity_check" if thorough else "quick_check"
         verdict = self.execute(f"PRAGMA {pragma}(1)")[0][0]
         if verdict != "ok":
             raise Damaged(f"{self.path}: {pragma} says {verdict!r}")
+
+    def mark_damaged(self, reason: str) -> None:
+        """Leave a note beside the file: the next start sets it aside whatever it looks like."""
+        damage_note(self.path).write_text(reason, encoding="utf-8")
 
     def backup_to(self, path: Path) -> None:
         """A consistent copy of the whole database, written to ``path``."""
@@ -158,17 +194,39 @@ class Connection:
             raise translated(error, self.path) from error
 
 
+def damage_note(path: Path) -> Path:
+    """Where ``mark_damaged`` leaves its note."""
+    return path.with_name(f"{path.name}.damaged")
+
+
+def _nothing() -> None:
+    return
+
+
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_FAILED = ("SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC")
+_NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_TRUNCATE")
+"""A write that fails for a limit on file size or a read-only mount is not told from a full disk;
+the remedy is the same."""
+
+
 def translated(error: sqlite3.Error, path: Path) -> Unavailable:
     """What SQLite said, as an error that names the file and what to do."""
     name = getattr(error, "sqlite_errorname", "") or ""
-    if name == "SQLITE_FULL":
+    if name.startswith(_NO_ROOM):
         return Full(
-            f"{path}: no room for more ({error}); free space on its disk, or raise store.max_mb"
+            f"{path}: no room for more ({error}, {name}); free space on its disk, lift limits on "
+            "file size, or raise store.max_mb"
         )
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    if name.startswith(_DAMAGED):
         return Damaged(
             f"{path}: the database is damaged ({error}); restart the agent, which sets the file "
             "aside and begins a new one"
+        )
+    if name.startswith(_FAILED):
+        return DiskFailed(
+            f"{path}: the disk did not keep what was written ({error}, {name}); check it, and "
+            "restart the agent"
         )
     if name.startswith("SQLITE_BUSY"):
         return Unavailable(f"{path}: another program holds the database; close it ({error})")

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 from edge_agent.config.settings import StoreSection
 from edge_agent.errors import Unavailable
 from edge_agent.store.ballast import Ballast
-from edge_agent.store.connection import Connection, Damaged
+from edge_agent.store.connection import Connection, Damaged, DiskFailed, damage_note
 from edge_agent.store.counters import Counters
 from edge_agent.store.generations import Generations
 from edge_agent.store.incidents import Incidents
@@ -21,14 +22,17 @@ from edge_agent.store.outbox import Outbox
 from edge_agent.store.schema import migrate
 from edge_agent.store.snapshots import Snapshots
 from edge_agent.store.statelock import StateLock
+from edge_agent.store.upkeep import Upkeep
 
 FILE_NAME = "edge-agent.db"
 CORRUPT_KEPT = 3
 """Damaged files kept for a look; they must not fill the disk themselves."""
 MEGABYTE = 1024 * 1024
+RETRY_S = 0.5
 OUTBOX_SHARE = 0.5
 """Part of ``max_mb`` that waiting messages may take."""
 
+Result = TypeVar("Result")
 log = structlog.get_logger()
 
 
@@ -47,6 +51,7 @@ class Store:
         self._connection = connection
         self._lock = lock
         self.path = connection.path
+        self._complained = ""
         self.alarms = alarms
         """What a person should know, oldest first; stays until the next start."""
         self.counters = Counters(connection)
@@ -60,7 +65,17 @@ class Store:
         self.incidents = Incidents(connection, clock)
         self.snapshots = Snapshots(connection, clock)
         self.generations = Generations(connection, clock)
-        self.ballast = Ballast(self.path.parent, settings.ballast_mb * MEGABYTE)
+        self.upkeep = Upkeep(
+            connection,
+            self.jobs,
+            self.outbox,
+            self.incidents,
+            Ballast(self.path.parent, settings.ballast_mb * MEGABYTE),
+            alarms,
+        )
+        if lock is not None:
+            connection.on_full = self.upkeep.make_room
+            self.upkeep.hold_ballast()
 
     @classmethod
     def open(
@@ -112,6 +127,33 @@ class Store:
         """Call ``action`` once the current transaction is durable; at once outside of one."""
         self._connection.on_commit(action)
 
+    def persist(
+        self,
+        work: Callable[[], Result],
+        *,
+        give_up: Callable[[], bool] = lambda: False,
+        beat: Callable[[], None] = lambda: None,
+    ) -> Result:
+        """Run ``work`` in a transaction, again and again while the disk is full.
+
+        For what must not be dropped: nothing is acknowledged meanwhile. Raises ``Unavailable``
+        once ``give_up()``, and at once where trying again cannot help.
+        """
+        while True:
+            try:
+                with self.transaction():
+                    return work()
+            except (Damaged, DiskFailed):
+                raise
+            except Unavailable as error:
+                if give_up():
+                    raise
+                if self._complained != str(error):
+                    log.warning("store_cannot_write", reason=str(error))
+                    self._complained = str(error)
+                beat()
+                time.sleep(RETRY_S)
+
     def bytes_on_disk(self) -> int:
         """Size of the file and its log, bytes."""
         return sum(
@@ -129,6 +171,11 @@ class Store:
 
 def _open_sound(path: Path, settings: StoreSection) -> Connection:
     """The database, checked and migrated; ``Damaged`` if it is not sound."""
+    note = damage_note(path)
+    if note.exists():
+        reason = note.read_text(encoding="utf-8", errors="replace")
+        note.unlink()
+        raise Damaged(reason)
     connection = Connection(path, max_bytes=settings.max_mb * MEGABYTE)
     try:
         connection.check()

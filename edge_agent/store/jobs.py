@@ -117,7 +117,7 @@ class Jobs:
                 check_transition(job_id, job.state, JobState.SUPERSEDED)
             self._connection.change("DELETE FROM jobs WHERE id = ?", (job_id,))
 
-    def expire(self, now: float, limit: int = 100) -> list[Job]:
+    def expire(self, now: float, limit: int = 100) -> Sequence[Job]:
         """Move jobs that waited past their time to ``EXPIRED`` and return them: the caller adds
         the rules' answer for each in the same transaction."""
         with self._connection.transaction():
@@ -135,19 +135,19 @@ class Jobs:
         rows = self._connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,))
         return _job(rows[0]) if rows else None
 
-    def list(self, limit: int = 50, state: JobState | None = None) -> list[Job]:
+    def of_incident(self, incident_id: str) -> Sequence[Job]:
+        """Every job that an incident has had, oldest first."""
+        rows = self._connection.execute(
+            "SELECT * FROM jobs WHERE incident_id = ? ORDER BY created_at, rowid", (incident_id,)
+        )
+        return [_job(row) for row in rows]
+
+    def list(self, limit: int = 50, state: JobState | None = None) -> Sequence[Job]:
         """The newest jobs, newest first; all of them, or those in one state."""
         rows = self._connection.execute(
             "SELECT * FROM jobs WHERE ?1 IS NULL OR state = ?1"
             " ORDER BY created_at DESC, rowid DESC LIMIT ?2",
             (state, limit),
-        )
-        return [_job(row) for row in rows]
-
-    def of_incident(self, incident_id: str) -> Sequence[Job]:
-        """Every job that an incident has had, oldest first."""
-        rows = self._connection.execute(
-            "SELECT * FROM jobs WHERE incident_id = ? ORDER BY created_at, rowid", (incident_id,)
         )
         return [_job(row) for row in rows]
 

@@ -95,6 +95,17 @@ def test_topic_levels_name_the_machine_and_the_signal() -> None:
     ]
 
 
+@pytest.mark.parametrize(("value", "key"), [(None, "value"), ("v", "v")])
+def test_an_object_around_the_signal_that_the_topic_names(value: str | None, key: str) -> None:
+    reader = decoder(topic="plant/{equipment}/{signal}", value=value, time="ts", time_format="unix")
+    for at in (5.0, 6.0):
+        readings = reader.decode(message({"ts": at, key: 2.5, "unit": "bar"}, "plant/pump/p"))
+        assert readings == [Reading("pump", "p", 2.5, at)]
+    with pytest.raises(BadPayload, match="set value"):
+        reader.decode(message({"ts": 7, "x": 2.5}, "plant/pump/p"))
+    assert reader.decode(message({"ts": 7, key: None}, "plant/pump/p")) == []
+
+
 def test_values_stand_below_a_path_and_nested_objects_get_dotted_names() -> None:
     reader = decoder(values="data.values", time="meta.ts", time_format="unix")
     readings = reader.decode(

@@ -61,34 +61,39 @@ def test_quantile_lies_within_the_values(values: list[float], share: float) -> N
 
 def test_forecast_is_the_95th_percentile_of_the_same_kind() -> None:
     book = CostBook()
-    assert book.forecast("m", 600, 0.0) is None
+    assert book.forecast("m", 600, 2, 0.0) is None
     for number in range(20):
-        book.learn("m", 600, Sample(0.0, 10.0 + number, 5.0, 4.0))
-    forecast = book.forecast("m", 700, 10.0)
+        book.learn("m", 600, 2, Sample(0.0, 10.0 + number, 5.0, 8.0))
+    forecast = book.forecast("m", 700, 2, 10.0)
     assert forecast is not None
-    assert forecast.joules == pytest.approx(10 + 0.95 * 19)
-    longer = book.forecast("m", 3000, 10.0)
+    assert forecast.draw(0.0) == pytest.approx(10 + 0.95 * 19)
+    assert forecast.draw(2.0) == pytest.approx(10 + 0.95 * 19 - 2 * 5.0)
+    longer = book.forecast("m", 3000, 2, 10.0)
     assert longer is not None
-    assert longer.joules == pytest.approx(4 * forecast.joules)
-    shorter = book.forecast("m", 100, 10.0)
+    assert longer.draw(2.0) == pytest.approx(4 * forecast.draw(2.0))
+    shorter = book.forecast("m", 100, 2, 10.0)
     assert shorter == forecast
-    assert book.forecast("other", 600, 10.0) is None
+    one = book.forecast("m", 600, 1, 10.0)
+    assert one is not None
+    assert one.draw(0.0) == forecast.draw(0.0)
+    assert one.draw(2.0) == pytest.approx(forecast.draw(0.0) - 2 * 8.0)
+    assert book.forecast("other", 600, 2, 10.0) is None
 
 
 def test_a_freak_is_forgotten() -> None:
     book = CostBook()
-    book.learn("m", 600, Sample(0.0, 1e6, 5.0, 4.0))
-    assert book.forecast("m", 600, 7 * 3600.0) is None
+    book.learn("m", 600, 2, Sample(0.0, 1e6, 5.0, 4.0))
+    assert book.forecast("m", 600, 2, 7 * 3600.0) is None
 
 
 def test_the_book_is_bounded_and_survives_a_dump() -> None:
     book = CostBook()
     for model in range(2 * KINDS):
         for _ in range(2 * KEPT):
-            book.learn(f"m{model}", 600, Sample(0.0, 1.0, 1.0, 1.0))
+            book.learn(f"m{model}", 600, 2, Sample(0.0, 1.0, 1.0, 1.0))
     rows = book.dump()
     assert len(rows) == KINDS
-    assert max(len(samples) for _, _, samples in rows) == KEPT
+    assert max(len(samples) for *_, samples in rows) == KEPT
     other = CostBook()
     other.load(rows)
     assert other.dump() == rows

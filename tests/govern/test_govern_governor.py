@@ -91,7 +91,7 @@ def test_memory_alarm_unloads_and_comes_back_smaller(
     subject = governor(section, clock)
     before = subject.worker_memory_mb()
     assert 300 < before < 600
-    put("proc/meminfo", "MemAvailable: 100000 kB")
+    put("proc/meminfo", "MemAvailable: 50000 kB")
     run(subject, clock, 1)
     assert subject.status().level is Level.PAUSED
     assert subject.worker_memory_mb() == 0
@@ -138,7 +138,7 @@ def start_afresh(state: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "state", [b'{"version": 1}', b'{"version": 9}', b"[]", b"null", b'{"version":1,"at":"x"}']
+    "state", [b'{"version": 2}', b'{"version": 9}', b"[]", b"null", b'{"version":2,"at":"x"}']
 )
 def test_a_state_of_another_version_starts_afresh(state: bytes) -> None:
     start_afresh(state)

@@ -121,14 +121,14 @@ def test_worker_room_is_the_least_of_budget_group_and_host() -> None:
     settings = GovernSection(memory_mb=600, host_reserve_mb=100)
     assert memory.worker_room(use(50, 0), settings) == pytest.approx(534)
     assert memory.worker_room(use(50, 200, available=150), settings) == pytest.approx(250)
-    assert memory.worker_room(use(50, 200, room=16), settings) == pytest.approx(200)
+    assert memory.worker_room(use(50, 200, room=44), settings) == pytest.approx(180)
     assert memory.worker_room(use(50, 0, available=20), settings) == 0
 
 
 def test_a_neighbour_that_grows_is_a_stress() -> None:
     settings = GovernSection(memory_mb=1000, host_reserve_mb=100)
     calm, _ = memory.memory_stress(use(50, 250, available=4000), settings)
-    tight, words = memory.memory_stress(use(50, 250, available=90), settings)
+    tight, words = memory.memory_stress(use(50, 250, available=45), settings)
     assert calm == pytest.approx(0.3)
     assert tight > 1
     assert "host" in words

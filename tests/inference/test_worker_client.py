@@ -19,10 +19,7 @@ import pytest
 from edge_agent.completion import CompletionRequest
 from edge_agent.config.inference import InferenceSection
 from edge_agent.errors import BadAnswer, Unavailable
-from edge_agent.inference.catalog import resolve
 from edge_agent.inference.client import WorkerClient
-
-pytestmark = pytest.mark.model
 
 SCHEMA = {
     "type": "object",
@@ -42,22 +39,25 @@ def request(**more: object) -> CompletionRequest:
         "json_schema": SCHEMA,
         "max_tokens": 40,
         "greedy": True,
+        "threads": 1,
     }
     return CompletionRequest.model_validate(fields | more)
 
 
-LONG_REQUEST = request(json_schema=LONG, max_tokens=1500, token_gap_s=0.05)
+LONG_REQUEST = request(json_schema=LONG, max_tokens=900, token_gap_s=0.02)
 
 Make = Callable[..., WorkerClient]
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
+def make(tmp_path: Path, tiny_model: Callable[..., Path]) -> Iterator[Make]:
+    """Makes clients of a worker with a tiny model, or with what ``settings`` name."""
     clients = []
+    usual = {"context": 1024, "model": str(tiny_model())}
 
     def build(limit: int = 1024, stall_s: float = 20.0, **settings: object) -> WorkerClient:
         client = WorkerClient(
-            InferenceSection.model_validate({"context": 2048} | settings),
+            InferenceSection.model_validate(usual | settings),
             runtime_dir=tmp_path / "run",
             models_dir=tmp_path / "models",
             memory_limit_mb=lambda: limit,
@@ -105,8 +105,9 @@ def in_background(client: WorkerClient, asked: CompletionRequest) -> list[Except
     return errors
 
 
+@pytest.mark.model
 def test_answers_and_reports(make: Make) -> None:
-    client = make()
+    client = make(model="smollm2-135m")
     assert client.status().state == "stopped"
     completion = client.complete(request(), never)
     assert json.loads(completion.text)["fault"] in ("leak", "wear")
@@ -189,7 +190,9 @@ def test_breaker_opens_when_workers_keep_dying(make: Make) -> None:
     assert client.status().state == "backing-off"
 
 
-def test_missing_and_broken_model_is_picked_up_when_it_is_there(make: Make, tmp_path: Path) -> None:
+def test_missing_and_broken_model_is_picked_up_when_it_is_there(
+    make: Make, tmp_path: Path, tiny_model: Callable[..., Path]
+) -> None:
     path = tmp_path / "models" / "mine.gguf"
     path.parent.mkdir()
     client = make(model=str(path))
@@ -197,8 +200,8 @@ def test_missing_and_broken_model_is_picked_up_when_it_is_there(make: Make, tmp_
         client.complete(request(), never)
     assert client.status().state == "unavailable"
     assert "mine.gguf" in client.status().reason
-    real = resolve("smollm2-135m", tmp_path).path
-    path.write_bytes(real.read_bytes()[:60_000_000])
+    real = tiny_model()
+    path.write_bytes(real.read_bytes()[:-1000])
     with pytest.raises(Unavailable, match="truncated"):
         client.complete(request(), never)
     shutil.copyfile(real, path)
@@ -209,7 +212,7 @@ def test_missing_and_broken_model_is_picked_up_when_it_is_there(make: Make, tmp_
 
 def test_model_too_large_for_the_budget_is_refused(make: Make) -> None:
     with pytest.raises(Unavailable, match="100 MB are left for it"):
-        make(limit=100).complete(request(), never)
+        make(limit=100, model="smollm2-135m").complete(request(), never)
 
 
 def test_worker_is_recycled_after_its_jobs(make: Make) -> None:
@@ -240,13 +243,15 @@ def test_worker_dies_with_its_parent(tmp_path: Path) -> None:
     wait_for(lambda: gone(pid))
 
 
-def test_worker_of_its_own_unit_is_found(make: Make, tmp_path: Path) -> None:
+def test_worker_of_its_own_unit_is_found(
+    make: Make, tmp_path: Path, tiny_model: Callable[..., Path]
+) -> None:
     path = tmp_path / "unit.sock"
     client = make(socket=path)
     with pytest.raises(Unavailable, match="no inference worker answers at"):
         client.complete(request(), never)
     command = [sys.executable, "-m", "edge_agent.inference.worker", "--socket", str(path)]
-    command += ["--model", "smollm2-135m", "--models-dir", str(tmp_path), "--context", "1024"]
+    command += ["--model", str(tiny_model()), "--models-dir", str(tmp_path), "--context", "1024"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as unit:
         try:
             wait_for(path.exists)

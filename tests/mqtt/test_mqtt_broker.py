@@ -5,11 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import paho.mqtt.client as paho
 import pytest
 from brokers import Mosquitto, Proxy, wait_until
 from findings import outgoing
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from peer import Peer
 
 from edge_agent.config.broker import MqttSection
 from edge_agent.mqtt import Broker, Delivery, FilterMemory
@@ -64,35 +63,6 @@ class Agent:
             sock.close()
         assert self.broker._thread
         self.broker._thread.join(5)
-
-
-class Peer:
-    """Another client at the broker, MQTT 5."""
-
-    def __init__(self, port: int) -> None:
-        self.seen: list[tuple[str, bytes, bool]] = []
-        self.client = paho.Client(
-            CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, client_id="peer"
-        )
-        self.client.on_message = lambda _c, _u, m: self.seen.append(
-            (m.topic, bytes(m.payload), m.retain)
-        )
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-
-    def say(self, topic: str, *payloads: bytes, retain: bool = False, qos: int = 1) -> None:
-        for payload in payloads:
-            self.client.publish(topic, payload, qos=qos, retain=retain).wait_for_publish(10)
-
-    def listen(self, topic: str) -> None:
-        done = threading.Event()
-        self.client.on_subscribe = lambda *_: done.set()
-        self.client.subscribe(topic, 1)
-        assert done.wait(10)
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
 
 
 @pytest.fixture
@@ -184,7 +154,7 @@ def test_an_ack_of_an_earlier_connection_is_ignored(
     broker.restart(kill=True, lose_sessions=True)
     wait_until(lambda: agent.gaps, what="the gap")
     wait_until(lambda: _subscribed(broker, "t/#", times=2))
-    other = Peer(broker.port)
+    other = Peer(broker.port, "other")
     other.say("t/a", b"new")
     wait_until(lambda: len(agent.received) == 2)
     old, new = agent.received

@@ -1,65 +1,18 @@
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import paho.mqtt.client as paho
 import pytest
 from brokers import Mosquitto, Proxy, wait_until
 from findings import outgoing
-from paho.mqtt.enums import CallbackAPIVersion
+from peer import Peer
+from station import OUT, Station
 
-from edge_agent.config.broker import MqttSection
-from edge_agent.config.settings import StoreSection
 from edge_agent.errors import Unavailable
-from edge_agent.mqtt import Broker
 from edge_agent.outgoing import Outcome, Outgoing, OutgoingPriority
-from edge_agent.publish.message import status_message
 from edge_agent.publish.publisher import PARK_LONGEST_S, Backlog, Line, Publisher, park_s
-from edge_agent.store.database import Store
-
-
-class Station:
-    """Store, broker connection and publisher, as the daemon wires them."""
-
-    def __init__(self, folder: Path, port: int, window: int = 8) -> None:
-        self.store = Store.open(folder, StoreSection(ballast_mb=0))
-        self.broker = Broker(
-            MqttSection(host="127.0.0.1", port=port, keepalive_s=5, reconnect_max_s=1),
-            client_id="edge-agent-gw",
-            will=status_message("edge/gw", "offline", session_id="s"),
-            birth=lambda: status_message("edge/gw", "online", session_id="s"),
-            deliver=lambda _message: None,
-        )
-        outbox = self.store.outbox
-        self.publisher = Publisher(
-            Backlog(outbox.pending, outbox.sent_all, outbox.park),
-            Line(self.broker.publish, self.broker.room, self.broker.reset),
-            window=window,
-        )
-        self.stop = threading.Event()
-        self.thread = threading.Thread(target=self.publisher.run, args=(self.stop,))
-
-    def start(self) -> Station:
-        self.broker.start()
-        self.thread.start()
-        return self
-
-    def add(self, *messages: Outgoing) -> None:
-        self.store.outbox.add(messages, time.time())
-        self.publisher.notify()
-
-    def waiting(self) -> int:
-        return self.store.outbox.counts().waiting
-
-    def close(self) -> None:
-        self.stop.set()
-        if self.thread.is_alive():
-            self.thread.join(10)
-        self.broker.stop(0.5)
-        self.store.close()
 
 
 @pytest.fixture
@@ -67,7 +20,7 @@ def stations(tmp_path: Path) -> Iterator[Callable[..., Station]]:
     made: list[Station] = []
 
     def make(port: int, window: int = 8) -> Station:
-        made.append(Station(tmp_path / str(len(made)), port, window))
+        made.append(Station(tmp_path / str(len(made)), port, window=window))
         return made[-1]
 
     yield make
@@ -76,21 +29,10 @@ def stations(tmp_path: Path) -> Iterator[Callable[..., Station]]:
 
 
 @pytest.fixture
-def heard(broker: Mosquitto) -> Iterator[list[bytes]]:
-    """Payloads below edge/ but the status, as a subscriber gets them."""
-    seen: list[bytes] = []
-    client = paho.Client(CallbackAPIVersion.VERSION2, client_id="listener", clean_session=False)
-    ready = threading.Event()
-    client.on_connect = lambda c, *_: c.subscribe([("edge/gw/incident/#", 1)])
-    client.on_subscribe = lambda *_: ready.set()
-    client.on_message = lambda _c, _u, message: seen.append(bytes(message.payload))
-    client.reconnect_delay_set(1, 1)
-    client.connect("127.0.0.1", broker.port)
-    client.loop_start()
-    assert ready.wait(10)
-    yield seen
-    client.disconnect()
-    client.loop_stop()
+def peer(broker: Mosquitto) -> Iterator[Peer]:
+    """Hears the incidents."""
+    with Peer(broker.port).listen(OUT) as listener:
+        yield listener
 
 
 Make = Callable[..., Station]
@@ -101,26 +43,26 @@ def numbered(count: int, first: int = 0) -> list[Outgoing]:
 
 
 def test_a_backlog_is_sent_whole_and_in_order(
-    broker: Mosquitto, heard: list[bytes], stations: Make
+    broker: Mosquitto, peer: Peer, stations: Make
 ) -> None:
     station = stations(broker.port)
     station.add(*numbered(500))
     station.start()
     wait_until(lambda: station.waiting() == 0, seconds=30, what="an empty outbox")
-    wait_until(lambda: len(heard) == 500)
-    assert heard == [str(n).encode() for n in range(500)]
+    wait_until(lambda: len(peer.seen) == 500)
+    assert peer.payloads() == [str(n).encode() for n in range(500)]
     assert station.publisher.status.acked == 500
 
 
-def test_results_overtake_health(broker: Mosquitto, heard: list[bytes], stations: Make) -> None:
+def test_results_overtake_health(broker: Mosquitto, peer: Peer, stations: Make) -> None:
     station = stations(broker.port, window=1)
     station.add(
         *[outgoing(f"h{n}", OutgoingPriority.HEALTH, payload=b"health") for n in range(3)],
         outgoing("r", payload=b"result"),
     )
     station.start()
-    wait_until(lambda: len(heard) == 4)
-    assert heard[0] == b"result"
+    wait_until(lambda: len(peer.seen) == 4)
+    assert peer.payloads()[0] == b"result"
 
 
 def test_no_row_goes_before_its_puback(broker: Mosquitto, stations: Make) -> None:
@@ -135,9 +77,7 @@ def test_no_row_goes_before_its_puback(broker: Mosquitto, stations: Make) -> Non
         wait_until(lambda: station.waiting() == 0)
 
 
-def test_cuts_in_the_middle_lose_nothing(
-    broker: Mosquitto, heard: list[bytes], stations: Make
-) -> None:
+def test_cuts_in_the_middle_lose_nothing(broker: Mosquitto, peer: Peer, stations: Make) -> None:
     with Proxy(broker.port) as proxy:
         station = stations(proxy.port).start()
         for batch in range(10):
@@ -145,9 +85,9 @@ def test_cuts_in_the_middle_lose_nothing(
             time.sleep(0.03)
             proxy.cut()
         wait_until(lambda: station.waiting() == 0, seconds=30)
-    wait_until(lambda: len(set(heard)) == 400)
-    assert sorted(set(heard), key=int) == [str(n).encode() for n in range(400)]
-    first_seen = list(dict.fromkeys(heard))
+    wait_until(lambda: len(set(peer.payloads())) == 400)
+    assert sorted(set(peer.payloads()), key=int) == [str(n).encode() for n in range(400)]
+    first_seen = list(dict.fromkeys(peer.payloads()))
     assert first_seen == sorted(first_seen, key=int)
 
 
@@ -172,7 +112,7 @@ def test_what_the_broker_refuses_is_parked_and_does_not_block(
 
 
 def test_a_broker_that_is_away_costs_nothing_but_time(
-    broker: Mosquitto, heard: list[bytes], stations: Make
+    broker: Mosquitto, peer: Peer, stations: Make
 ) -> None:
     station = stations(broker.port).start()
     wait_until(lambda: station.broker.connected)
@@ -182,7 +122,7 @@ def test_a_broker_that_is_away_costs_nothing_but_time(
     assert station.waiting() == 50
     broker.start()
     wait_until(lambda: station.waiting() == 0, what="the backlog to go")
-    wait_until(lambda: len(heard) == 50)
+    wait_until(lambda: len(peer.seen) == 50)
 
 
 def test_a_store_that_fails_after_the_puback_does_not_send_again() -> None:

@@ -1,0 +1,1 @@
+"""Programs run by ``Contender``; each answers the same requests with another engine."""
