@@ -63,9 +63,9 @@ def _direction(tracker: Tracker, index: int, sigma: float) -> Direction:
         return Direction.MISSING
     if tracker.frozen()[index]:
         return Direction.FROZEN
-    shifted = abs(sigma) >= NOTABLE_SIGMA or (
-        abs(sigma) >= 1.0 and float(tracker.shift_scores()[index]) >= 1.0
-    )
+    # Three spreads are nothing for a temperature that wanders by ten in normal operation.
+    notable = abs(sigma) * float(tracker.profile.weight[index]) >= NOTABLE_SIGMA
+    shifted = notable or (abs(sigma) >= 1.0 and float(tracker.shift_scores()[index]) >= 1.0)
     if shifted:
         return Direction.UP if sigma > 0 else Direction.DOWN
     if tracker.rough[index] >= ROUGH / 2:

@@ -22,6 +22,8 @@ class Event(StrEnum):
 
     DEVIATED = "deviated"
     RECOVERED = "recovered"
+    SUBSIDED = "subsided"
+    """It fell far below what it was, and stayed there: over, though not quite as before."""
     SETTLED = "settled"
     """It lasted so long that it is the new normal."""
     COOLED = "cooled"
@@ -30,17 +32,21 @@ class Event(StrEnum):
 TABLE: dict[tuple[State, Event], State] = {
     (State.QUIET, Event.DEVIATED): State.OPEN,
     (State.OPEN, Event.RECOVERED): State.COOLING,
+    (State.OPEN, Event.SUBSIDED): State.COOLING,
     (State.OPEN, Event.SETTLED): State.QUIET,
     (State.COOLING, Event.DEVIATED): State.OPEN,
     (State.COOLING, Event.COOLED): State.QUIET,
 }
 """Every legal move."""
 
-OPEN_ROWS = 5
+OPEN_ROWS = 8
 """Rows above the threshold before an incident opens."""
 CLOSE_ROWS = 10
 """Rows below half the threshold before it closes."""
 CLOSE_BELOW = 0.5
+FALLEN, FALLEN_ROWS = 0.3, 20
+"""So many rows below this share of the incident's highest score mean that the fault was taken
+away: a machine seldom returns to the very level that it had before."""
 SETTLE_ROWS = 1000
 """Rows after which a lasting change becomes the new baseline."""
 COOLING_ROWS = 60
@@ -53,21 +59,27 @@ class Hysteresis:
     state: State = State.QUIET
     above: int = 0
     below: int = 0
+    fallen: int = 0
     rows: int = 0
     """Rows since the last move."""
+    peak: float = 0.0
+    """Highest score since the last move."""
 
     def move(self, event: Event) -> None:
         """One legal move. Raises ``IllegalTransition`` otherwise and changes nothing."""
         after = TABLE.get((self.state, event))
         if after is None:
             raise IllegalTransition(f"an incident that is {self.state} cannot have {event}")
-        self.state, self.above, self.below, self.rows = after, 0, 0, 0
+        self.state, self.peak = after, 0.0
+        self.above = self.below = self.fallen = self.rows = 0
 
     def step(self, score: float) -> Event | None:
         """Take one row's score (1.0 is the threshold); the event that it caused, already made."""
         self.rows += 1
         self.above = self.above + 1 if score >= 1.0 else 0
         self.below = self.below + 1 if score < CLOSE_BELOW else 0
+        self.peak = max(self.peak, score)
+        self.fallen = self.fallen + 1 if score < FALLEN * self.peak else 0
         event = self._event()
         if event is not None:
             self.move(event)
@@ -77,6 +89,8 @@ class Hysteresis:
         if self.state is State.OPEN:
             if self.below >= CLOSE_ROWS:
                 return Event.RECOVERED
+            if self.fallen >= FALLEN_ROWS:
+                return Event.SUBSIDED
             return Event.SETTLED if self.rows >= SETTLE_ROWS else None
         if self.above >= OPEN_ROWS:
             return Event.DEVIATED

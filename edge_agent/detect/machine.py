@@ -146,18 +146,24 @@ class Machine:
         self.since = np.where(
             deviating, np.where(np.isnan(self.since), self.at, self.since), np.nan
         )
-        return float(each.max(initial=0.0))
+        if self.hysteresis.state is not State.OPEN:
+            return float(each.max(initial=0.0))
+        others = np.where(instrument, 1.2, tracker.spread_scores()).max(initial=0.0)
+        shift = tracker.incident_score(self.hysteresis.rows)
+        return max(shift, float(others)) * self._settings.sensitivity
 
     def _judge(self, tracker: Tracker) -> list[Finding]:
         event = self.hysteresis.step(self.score)
         match event:
             case Event.DEVIATED:
                 return [self._opened(tracker)]
-            case Event.RECOVERED | Event.SETTLED:
+            case Event.RECOVERED | Event.SUBSIDED | Event.SETTLED:
                 closed = self._finding(IncidentPhase.CLOSED)
-                self.incident = closed
-                if event is Event.SETTLED:
+                self.incident = None if event is Event.SETTLED else closed
+                if event is not Event.RECOVERED:
                     tracker.rebase()
+                if event is Event.SETTLED:
+                    self.opening_baseline = None
                 return [closed]
             case Event.COOLED:
                 self.incident, self.opening_baseline = None, None
@@ -166,6 +172,7 @@ class Machine:
         return []
 
     def _opened(self, tracker: Tracker) -> Finding:
+        tracker.peaks = tracker.channel_scores()
         if self.incident is None:
             self.opening_baseline = tracker.slow.copy()
             finding = self._finding(IncidentPhase.OPENED, opened_at=self.at)

@@ -17,11 +17,13 @@ Floats = NDArray[np.float64]
 CLIP = 40.0
 """Scaled values beyond this many spreads say no more than that; they must not own the averages."""
 MAD_TO_SIGMA = 1.4826
-SHRINK = 0.2
+SHRINK = 0.4
 """Share of the identity in the correlation matrix: keeps the inverse calm with few rows."""
 FAST, SLOW = 1 / 15, 1 / 300
 """Weights of the newest row in the two moving averages whose difference is watched."""
-LEAST_NOISE = 0.02
+LEAST_NOISE = 0.1
+WEIGHT_POWER = 0.75
+"""A channel's weight is its noise ratio, at least ``LEAST_NOISE``, to this power."""
 CHANNEL_FLOOR = 0.15
 """Smallest spread of a tracking difference that is believed, in units of its white-noise value."""
 
@@ -44,11 +46,18 @@ class Profile:
     """(2 S,) variance of fast − slow in normal operation."""
     roughness: Floats
     """(S,) mean squared step of the scaled value from row to row."""
+    fast: Floats
+    """(2 S,) the fast average at the end of the learning rows."""
+    slow: Floats
+    """(2 S,) the slow average there."""
 
-    def channels(self, values: Floats) -> Floats:
-        """(S,) values, none NaN among active ones → (2 S,) scaled and residual channels."""
+    def scaled(self, values: Floats) -> Floats:
+        """(S,) values, none NaN among active ones, in robust standard deviations."""
         scaled = np.where(self.active, (values - self.center) / self.scale, 0.0)
-        np.clip(scaled, -CLIP, CLIP, out=scaled)
+        return np.clip(scaled, -CLIP, CLIP)
+
+    def channels(self, scaled: Floats) -> Floats:
+        """(S,) scaled values → (2 S,) scaled values and residuals."""
         return np.concatenate((scaled, self.partial @ scaled))
 
 
@@ -71,14 +80,21 @@ def learn(rows: Floats) -> Profile:
     total = np.maximum(channels.var(axis=0), 1e-12)
     noise = np.clip((steps**2).mean(axis=0) / (2 * total), 0.0, 1.0)
     both = np.concatenate((active, active & (active.sum() > 1)))
+    size = len(active)
+    # What is left of a wanderer once its neighbours are taken off wanders with it, however noisy
+    # the neighbours make it look.
+    trust = np.concatenate((noise[:size], np.minimum(noise[:size], noise[size:])))
+    variance, fast, slow = _tracking(channels, noise)
     return Profile(
         center=center,
         scale=scale,
         active=active,
         partial=partial,
-        weight=np.where(both, np.sqrt(np.maximum(noise, LEAST_NOISE)), 0.0),
-        variance=_tracking_variance(channels, noise),
+        weight=np.where(both, np.maximum(trust, LEAST_NOISE) ** WEIGHT_POWER, 0.0),
+        variance=variance,
         roughness=np.maximum((np.diff(scaled, axis=0) ** 2).mean(axis=0), 1e-6),
+        fast=fast,
+        slow=slow,
     )
 
 
@@ -108,18 +124,22 @@ def _partial(scaled: Floats, active: NDArray[np.bool_]) -> Floats:
     return result
 
 
-def _tracking_variance(channels: Floats, noise: Floats) -> Floats:
-    """Variance of fast − slow: white noise through both filters, plus the wandering that the
-    learning rows showed."""
-    fast = slow = channels[: max(1, len(channels) // 10)].mean(axis=0)
+def _tracking(channels: Floats, noise: Floats) -> tuple[Floats, Floats, Floats]:
+    """Variance of fast − slow: white noise through both filters, or the wandering that the
+    learning rows showed, whichever is more; and both averages at the end of these rows.
+
+    The slow average is a plain mean until it has seen as many rows as its memory is long.
+    """
+    head = max(1, len(channels) // 10)
+    fast = slow = channels[:head].mean(axis=0)
     squares = np.zeros(channels.shape[1])
     burn_in = min(len(channels) // 3, 100)
     for number, row in enumerate(channels):
         fast = fast + FAST * (row - fast)
-        slow = slow + SLOW * (row - slow)
+        slow = slow + max(SLOW, 1.0 / (number + head + 1)) * (row - slow)
         if number >= burn_in:
             squares += (fast - slow) ** 2
     seen = squares / max(1, len(channels) - burn_in)
     white = noise * channels.var(axis=0) * (FAST / (2 - FAST) + SLOW / (2 - SLOW))
     floor = CHANNEL_FLOOR**2 * FAST / (2 - FAST)
-    return np.asarray(np.maximum(np.maximum(seen, white), floor), np.float64)
+    return np.maximum(np.maximum(seen, white), floor), fast, slow

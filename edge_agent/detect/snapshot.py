@@ -16,9 +16,9 @@ from edge_agent.finding import Finding
 
 log = structlog.get_logger(__name__)
 
-VERSION = 1
-_PROFILE = ("center", "scale", "active", "partial", "weight", "variance", "roughness")
-_TRACKER = ("fast", "slow", "variance", "last", "rough", "still", "longest_still", "gone", "bad")
+VERSION = 2
+_PROFILE = ("center", "scale", "active", "partial", "weight", "variance", "roughness", "fast", "slow")
+_TRACKER = ("fast", "slow", "variance", "last", "rough", "recent", "peaks", "still", "longest_still", "gone", "bad")
 
 
 class Packed(msgspec.Struct):
@@ -33,7 +33,8 @@ class Packed(msgspec.Struct):
     tracker: dict[str, bytes]
     since: bytes
     state: str
-    counts: tuple[int, int, int]
+    counts: tuple[int, int, int, int]
+    peak: float
     incident: bytes
     opening_baseline: bytes
 
@@ -53,7 +54,8 @@ def dump(machine: Machine) -> bytes:
         tracker={name: _raw(getattr(tracker, name)) for name in _TRACKER} if tracker else {},
         since=_raw(machine.since),
         state=str(hysteresis.state),
-        counts=(hysteresis.above, hysteresis.below, hysteresis.rows),
+        counts=(hysteresis.above, hysteresis.below, hysteresis.fallen, hysteresis.rows),
+        peak=hysteresis.peak,
         incident=machine.incident.model_dump_json().encode() if machine.incident else b"",
         opening_baseline=b""
         if machine.opening_baseline is None
@@ -89,7 +91,7 @@ def _fill(machine: Machine, packed: Packed) -> None:
     machine.tracker = tracker
     machine.learning = list(learning)
     machine.rows, machine.at, machine.since = packed.rows, packed.at, since
-    machine.hysteresis = Hysteresis(state, *packed.counts)
+    machine.hysteresis = Hysteresis(state, *packed.counts, peak=packed.peak)
     machine.incident = incident
     if packed.opening_baseline:
         machine.opening_baseline = _array(packed.opening_baseline, np.float64, (2 * size,))
@@ -102,6 +104,8 @@ def _tracker(packed: Packed, size: int) -> Tracker:
         "variance": (2 * size,),
         "fast": (2 * size,),
         "slow": (2 * size,),
+        "recent": (2, size),
+        "peaks": (2 * size,),
     }
     kinds: dict[str, type] = {
         "active": np.bool_,

@@ -20,8 +20,11 @@ THRESHOLD = 5.0
 """Standard deviations of fast − slow, weighted, that make the score 1.0."""
 ADAPT = 1 / 2000
 """Rate at which the variance of the difference follows, outside incidents."""
-SLOWER = 10.0
+SLOWER = 40.0
 """Inside an incident the baseline of a deviating channel follows this many times slower."""
+CAUSE, CAUSE_ROWS = 0.5, 60
+"""Channels that reached this share of the highest peak in the first rows of an incident are what
+it is about. Later only they keep it open: a wanderer that strays meanwhile is no fault."""
 ROUGH = 12.0
 """Ratio of a signal's short-term roughness to its normal one that makes the spread score 1.0."""
 ROUGH_RATE = 1 / 20
@@ -36,6 +39,10 @@ class Tracker:
     slow: Floats
     variance: Floats
     last: Floats
+    recent: Floats
+    """(2, S) the scaled values of the last two rows, oldest first."""
+    peaks: Floats
+    """(2 S,) highest score of each channel early in the open incident."""
     rough: Floats
     """(S,) moving average of squared steps over the normal one; about 1 in normal operation."""
     still: NDArray[np.int64]
@@ -51,14 +58,14 @@ class Tracker:
     def begin(cls, profile: Profile, rows: Floats) -> Tracker:
         """Start from the learning rows: their end is now, and the baseline."""
         size = len(profile.center)
-        tail = np.median(np.nan_to_num(rows[-30:]), axis=0)
-        channels = profile.channels(tail)
         return cls(
             profile=profile,
-            fast=channels.copy(),
-            slow=channels.copy(),
+            fast=profile.fast.copy(),
+            slow=profile.slow.copy(),
             variance=profile.variance.copy(),
             last=np.nan_to_num(rows[-1]),
+            recent=np.stack([profile.scaled(np.nan_to_num(row)) for row in rows[-2:]]),
+            peaks=np.zeros(2 * size),
             rough=np.ones(size),
             still=np.zeros(size, np.int64),
             longest_still=_longest_rests(rows),
@@ -74,12 +81,15 @@ class Tracker:
         self.gone = np.where(fresh, 0, self.gone + 1)
         self.bad = np.where(broken, self.bad + 1, np.where(fresh, 0, self.bad))
         self.still = np.where(fresh & (values != self.last), 0, self.still + fresh)
-        size = len(values)
-        channels = self.profile.channels(values)
-        before = self.profile.channels(self.last)[:size]
-        step = (channels[:size] - before) ** 2 / self.profile.roughness
+        scaled = self.profile.scaled(values)
+        step = (scaled - self.recent[1]) ** 2 / self.profile.roughness
         self.rough += ROUGH_RATE * (np.minimum(step, 100.0) - self.rough) * fresh
         self.last = values
+        low, high = self.recent.min(axis=0), self.recent.max(axis=0)
+        # The median of three: a single spike says nothing of the machine.
+        channels = self.profile.channels(np.maximum(low, np.minimum(high, scaled)))
+        self.recent[0] = self.recent[1]
+        self.recent[1] = scaled
         self.fast += FAST * (channels - self.fast)
         difference = self.fast - self.slow
         deviating = np.abs(difference) * self.profile.weight > 0.5 * THRESHOLD * np.sqrt(
@@ -91,16 +101,25 @@ class Tracker:
             bounded = np.minimum(difference**2, 9.0 * self.variance)
             self.variance += ADAPT * (bounded - self.variance)
 
+    def channel_scores(self) -> Floats:
+        """(2 S,) distance of each channel from its baseline; 1.0 is the threshold."""
+        distance = np.abs(self.fast - self.slow) * self.profile.weight
+        return distance / (THRESHOLD * np.sqrt(self.variance))
+
     def shift_scores(self) -> Floats:
-        """(S,) score of each signal's shift in mean, itself or against its neighbours; 1.0 is the
-        threshold."""
+        """(S,) score of each signal's shift in mean, itself or against its neighbours."""
+        scores = self.channel_scores()
         size = len(self.last)
-        scores = (
-            np.abs(self.fast - self.slow)
-            * self.profile.weight
-            / (THRESHOLD * np.sqrt(self.variance))
-        )
         return np.maximum(scores[:size], scores[size:])
+
+    def incident_score(self, rows: int) -> float:
+        """Score of the shifts that an incident, ``rows`` old, is about."""
+        scores = self.channel_scores()
+        if rows < CAUSE_ROWS:
+            np.maximum(self.peaks, scores, out=self.peaks)
+            return float(scores.max(initial=0.0))
+        about = self.peaks >= CAUSE * self.peaks.max(initial=0.0)
+        return float(scores[about].max(initial=0.0))
 
     def spread_scores(self) -> Floats:
         """(S,) score of each signal's growth in spread."""
@@ -124,6 +143,7 @@ class Tracker:
         """What is now becomes the baseline: after a change that lasts."""
         self.slow = self.fast.copy()
         self.rough = np.ones_like(self.rough)
+        self.peaks[:] = 0.0
 
 
 def _longest_rests(rows: Floats) -> NDArray[np.int64]:
