@@ -17,8 +17,30 @@ from edge_agent.finding import Finding
 log = structlog.get_logger(__name__)
 
 VERSION = 2
-_PROFILE = ("center", "scale", "active", "partial", "weight", "variance", "roughness", "fast", "slow")
-_TRACKER = ("fast", "slow", "variance", "last", "rough", "recent", "peaks", "still", "longest_still", "gone", "bad")
+_PROFILE = (
+    "center",
+    "scale",
+    "active",
+    "partial",
+    "weight",
+    "variance",
+    "roughness",
+    "fast",
+    "slow",
+)
+_TRACKER = (
+    "fast",
+    "slow",
+    "variance",
+    "last",
+    "rough",
+    "recent",
+    "peaks",
+    "still",
+    "longest_still",
+    "gone",
+    "bad",
+)
 
 
 class Packed(msgspec.Struct):

@@ -44,9 +44,7 @@ def readings(
     names = tuple(names)
     for number, row in enumerate(values.tolist()):
         at = start + number * period
-        yield [
-            Reading(equipment, name, value, at) for name, value in zip(names, row, strict=True)
-        ]
+        yield [Reading(equipment, name, value, at) for name, value in zip(names, row, strict=True)]
 
 
 def verdicts(values: Rows, names: Iterable[str] = SIGNALS, **options: float) -> list[Finding]:

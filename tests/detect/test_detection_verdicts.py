@@ -82,10 +82,7 @@ def test_one_signal_per_message_works_as_well():
     values[350:, 0] -= 6.0
     watch = detection()
     findings = [
-        found
-        for batch in readings(values)
-        for one in batch
-        for found in watch.observe([one])
+        found for batch in readings(values) for one in batch for found in watch.observe([one])
     ]
     assert findings[0].phase is IncidentPhase.OPENED
 
