@@ -44,10 +44,10 @@ OPEN_ROWS = 8
 CLOSE_ROWS = 10
 """Rows below half the threshold before it closes."""
 CLOSE_BELOW = 0.5
-FALLEN, FALLEN_ROWS = 0.3, 20
+FALLEN, FALLEN_ROWS = 0.25, 20
 """So many rows below this share of the incident's highest score mean that the fault was taken
 away: a machine seldom returns to the very level that it had before."""
-SETTLE_ROWS = 1000
+SETTLE_ROWS = 700
 """Rows after which a lasting change becomes the new baseline."""
 COOLING_ROWS = 60
 

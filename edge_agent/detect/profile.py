@@ -21,7 +21,10 @@ SHRINK = 0.4
 """Share of the identity in the correlation matrix: keeps the inverse calm with few rows."""
 FAST, SLOW = 1 / 15, 1 / 300
 """Weights of the newest row in the two moving averages whose difference is watched."""
-LEAST_NOISE = 0.1
+STEADIER = 0.3
+"""The baseline of a channel of white noise follows at this share of ``SLOW``: what never wanders
+needs no following, and a slow fault in it is not swallowed."""
+LEAST_NOISE = 0.15
 WEIGHT_POWER = 0.75
 """A channel's weight is its noise ratio, at least ``LEAST_NOISE``, to this power."""
 CHANNEL_FLOOR = 0.15
@@ -42,6 +45,8 @@ class Profile:
     """(S, S) maps scaled values to residuals."""
     weight: Floats
     """(2 S,) 0 to 1: channels that wander count less."""
+    follow: Floats
+    """(2 S,) weight of the newest row in the baseline."""
     variance: Floats
     """(2 S,) variance of fast − slow in normal operation."""
     roughness: Floats
@@ -84,13 +89,15 @@ def learn(rows: Floats) -> Profile:
     # What is left of a wanderer once its neighbours are taken off wanders with it, however noisy
     # the neighbours make it look.
     trust = np.concatenate((noise[:size], np.minimum(noise[:size], noise[size:])))
-    variance, fast, slow = _tracking(channels, noise)
+    follow = SLOW * STEADIER**noise
+    variance, fast, slow = _tracking(channels, noise, follow)
     return Profile(
         center=center,
         scale=scale,
         active=active,
         partial=partial,
         weight=np.where(both, np.maximum(trust, LEAST_NOISE) ** WEIGHT_POWER, 0.0),
+        follow=follow,
         variance=variance,
         roughness=np.maximum((np.diff(scaled, axis=0) ** 2).mean(axis=0), 1e-6),
         fast=fast,
@@ -124,7 +131,7 @@ def _partial(scaled: Floats, active: NDArray[np.bool_]) -> Floats:
     return result
 
 
-def _tracking(channels: Floats, noise: Floats) -> tuple[Floats, Floats, Floats]:
+def _tracking(channels: Floats, noise: Floats, follow: Floats) -> tuple[Floats, Floats, Floats]:
     """Variance of fast − slow: white noise through both filters, or the wandering that the
     learning rows showed, whichever is more; and both averages at the end of these rows.
 
@@ -136,10 +143,10 @@ def _tracking(channels: Floats, noise: Floats) -> tuple[Floats, Floats, Floats]:
     burn_in = min(len(channels) // 3, 100)
     for number, row in enumerate(channels):
         fast = fast + FAST * (row - fast)
-        slow = slow + max(SLOW, 1.0 / (number + head + 1)) * (row - slow)
+        slow = slow + np.maximum(follow, 1.0 / (number + head + 1)) * (row - slow)
         if number >= burn_in:
             squares += (fast - slow) ** 2
     seen = squares / max(1, len(channels) - burn_in)
-    white = noise * channels.var(axis=0) * (FAST / (2 - FAST) + SLOW / (2 - SLOW))
+    white = noise * channels.var(axis=0) * (FAST / (2 - FAST) + follow / (2 - follow))
     floor = CHANNEL_FLOOR**2 * FAST / (2 - FAST)
     return np.maximum(np.maximum(seen, white), floor), fast, slow

@@ -123,6 +123,7 @@ def _tracker(packed: Packed, size: int) -> Tracker:
     shapes: dict[str, tuple[int, ...]] = {
         "partial": (size, size),
         "weight": (2 * size,),
+        "follow": (2 * size,),
         "variance": (2 * size,),
         "fast": (2 * size,),
         "slow": (2 * size,),

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.detect.profile import FAST, SLOW, Floats, Profile
+from edge_agent.detect.profile import FAST, Floats, Profile
 
 THRESHOLD = 5.0
 """Standard deviations of fast − slow, weighted, that make the score 1.0."""
-ADAPT = 1 / 2000
+ADAPT = 1 / 1000
 """Rate at which the variance of the difference follows, outside incidents."""
-SLOWER = 40.0
+SLOWER = 20.0
 """Inside an incident the baseline of a deviating channel follows this many times slower."""
-CAUSE, CAUSE_ROWS = 0.5, 60
+CAUSE, CAUSE_ROWS = 0.5, 30
 """Channels that reached this share of the highest peak in the first rows of an incident are what
 it is about. Later only they keep it open: a wanderer that strays meanwhile is no fault."""
 ROUGH = 12.0
@@ -95,7 +95,8 @@ class Tracker:
         deviating = np.abs(difference) * self.profile.weight > 0.5 * THRESHOLD * np.sqrt(
             self.variance
         )
-        rate = np.where(deviating, SLOW / SLOWER, SLOW) if inside else SLOW
+        follow = self.profile.follow
+        rate = np.where(deviating, follow / SLOWER, follow) if inside else follow
         self.slow += rate * (channels - self.slow)
         if not inside:
             bounded = np.minimum(difference**2, 9.0 * self.variance)

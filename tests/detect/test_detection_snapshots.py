@@ -9,7 +9,7 @@ from streams import detection, readings, rows
 
 
 @pytest.mark.parametrize("cut", [100, 300, 420, 470])
-def test_a_restart_changes_no_verdict(cut):
+def test_a_restart_changes_no_verdict(cut: int) -> None:
     values = rows(560)
     values[400:, 0] -= 6.0
     batches = list(readings(values))
@@ -22,7 +22,7 @@ def test_a_restart_changes_no_verdict(cut):
     assert expected
 
 
-def test_only_what_changed_is_saved_again():
+def test_only_what_changed_is_saved_again() -> None:
     watch = detection()
     for batch in readings(rows(5)):
         watch.observe(batch)
@@ -32,7 +32,7 @@ def test_only_what_changed_is_saved_again():
 
 @settings(max_examples=30, deadline=None)
 @given(st.binary(max_size=200))
-def test_garbage_means_learning_anew(data):
+def test_garbage_means_learning_anew(data: bytes) -> None:
     watch = detection()
     watch.restore({"pump-1": data})
     for batch in readings(rows(3)):
@@ -42,11 +42,11 @@ def test_garbage_means_learning_anew(data):
 
 @settings(max_examples=40, deadline=None)
 @given(position=st.integers(0, 5000), value=st.integers(0, 255))
-def test_a_damaged_snapshot_never_raises(position, value):
-    data = bytearray(SNAPSHOT)
-    data[position % len(data)] = value
+def test_a_damaged_snapshot_never_raises(position: int, value: int) -> None:
+    damaged = bytearray(SNAPSHOT)
+    damaged[position % len(damaged)] = value
     watch = detection()
-    watch.restore({"pump-1": bytes(data)})
+    watch.restore({"pump-1": bytes(damaged)})
 
 
 def _snapshot() -> bytes:
@@ -59,7 +59,7 @@ def _snapshot() -> bytes:
 SNAPSHOT = _snapshot()
 
 
-def test_reset_learns_again():
+def test_reset_learns_again() -> None:
     watch = detection()
     watch.restore({"pump-1": SNAPSHOT})
     assert watch.status()["pump-1"].state == "quiet"

@@ -15,15 +15,15 @@ from edge_agent.telemetry import Reading
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_normal_operation_with_warm_up_stays_quiet(seed):
+def test_normal_operation_with_warm_up_stays_quiet(seed: int) -> None:
     assert verdicts(rows(1500, seed=seed, drift=1.5)) == []
 
 
-def test_a_constant_stream_never_alarms():
+def test_a_constant_stream_never_alarms() -> None:
     assert verdicts(np.full((1000, 4), 7.0)) == []
 
 
-def test_a_step_opens_within_tens_of_rows_and_closes_by_itself():
+def test_a_step_opens_within_tens_of_rows_and_closes_by_itself() -> None:
     values = rows(900)
     values[400:600, 0] -= 6.0
     findings = verdicts(values)
@@ -38,7 +38,7 @@ def test_a_step_opens_within_tens_of_rows_and_closes_by_itself():
     assert len({f.incident_id for f in findings}) == 1
 
 
-def test_a_settled_picture_follows_the_opening():
+def test_a_settled_picture_follows_the_opening() -> None:
     values = rows(600)
     values[400:, 0] -= 6.0
     updates = [f for f in verdicts(values) if f.phase is IncidentPhase.UPDATED]
@@ -46,7 +46,7 @@ def test_a_settled_picture_follows_the_opening():
     assert updates[0].at - updates[0].opened_at >= 20.0
 
 
-def test_a_frozen_sensor_is_no_fault_of_the_machine():
+def test_a_frozen_sensor_is_no_fault_of_the_machine() -> None:
     values = rows(800)
     values[400:, 0] = values[399, 0]
     findings = verdicts(values)
@@ -56,7 +56,7 @@ def test_a_frozen_sensor_is_no_fault_of_the_machine():
 
 
 @pytest.mark.parametrize("said", [math.nan, math.inf, -1.2e42])
-def test_absurd_values_are_the_sensors_fault(said):
+def test_absurd_values_are_the_sensors_fault(said: float) -> None:
     values = rows(600)
     values[400:, 1] = said
     findings = verdicts(values)
@@ -64,20 +64,20 @@ def test_absurd_values_are_the_sensors_fault(said):
     assert findings[0].origin is Origin.SENSOR
 
 
-def test_a_single_spike_opens_nothing():
+def test_a_single_spike_opens_nothing() -> None:
     values = rows(600)
     values[400, 0] = 5000.0
     assert verdicts(values) == []
 
 
-def test_a_single_signal_is_watched():
+def test_a_single_signal_is_watched() -> None:
     values = rows(700)[:, :1]
     values[450:] -= 6.0
     findings = verdicts(values, SIGNALS[:1])
     assert findings[0].phase is IncidentPhase.OPENED
 
 
-def test_one_signal_per_message_works_as_well():
+def test_one_signal_per_message_works_as_well() -> None:
     values = rows(500)
     values[350:, 0] -= 6.0
     watch = detection()
@@ -87,7 +87,7 @@ def test_one_signal_per_message_works_as_well():
     assert findings[0].phase is IncidentPhase.OPENED
 
 
-def test_the_slower_signal_holds_its_value():
+def test_the_slower_signal_holds_its_value() -> None:
     values = rows(700)
     watch = detection()
     findings = [
@@ -99,7 +99,7 @@ def test_the_slower_signal_holds_its_value():
     assert watch.status()["pump-1"].rows >= 690
 
 
-def test_a_gap_in_time_opens_nothing():
+def test_a_gap_in_time_opens_nothing() -> None:
     watch = detection()
     before, after = rows(700)[:400], rows(700)[400:]
     findings = [f for batch in readings(before) for f in watch.observe(batch)]
@@ -107,7 +107,7 @@ def test_a_gap_in_time_opens_nothing():
     assert findings == []
 
 
-def test_learning_shows_its_progress():
+def test_learning_shows_its_progress() -> None:
     watch = detection(200)
     for batch in readings(rows(50)):
         watch.observe(batch)
@@ -128,7 +128,7 @@ def test_learning_shows_its_progress():
         max_size=120,
     )
 )
-def test_no_reading_raises(cells):
+def test_no_reading_raises(cells: list[tuple[str, float, float]]) -> None:
     watch = detection(30)
     at = 1_000_000.0
     for signal, value, step in cells:
@@ -138,7 +138,7 @@ def test_no_reading_raises(cells):
     watch.current("pump-1")
 
 
-def test_memory_stays_flat():
+def test_memory_stays_flat() -> None:
     """The state's size after 4,000 rows is that after 1,000."""
     watch = detection()
     sizes = []
