@@ -23,6 +23,8 @@ SETTLE_ROWS = 20
 SETTLE_S = 20.0
 UPDATES_MAX = 6
 """Updates of one incident at most, after the settled one: a flapping picture is no news."""
+INSTRUMENT_SCORE = 1.2
+"""Score of a signal that is frozen, missing or absurd: enough to open."""
 SINCE_SCORE = 0.5
 """A signal deviates since its score passed this."""
 
@@ -139,18 +141,19 @@ class Machine:
         self.hysteresis, self.since = Hysteresis(), np.full(size, np.nan)
 
     def _score(self, tracker: Tracker) -> float:
-        each = np.maximum(tracker.shift_scores(), tracker.spread_scores())
+        spread = tracker.spread_scores()
         instrument = tracker.frozen() | tracker.missing() | tracker.absurd()
-        each = np.where(instrument, np.maximum(each, 1.2), each) * self._settings.sensitivity
+        spread[instrument] = INSTRUMENT_SCORE
+        each = np.maximum(tracker.shift_scores(), spread) * self._settings.sensitivity
         deviating = each >= SINCE_SCORE
-        self.since = np.where(
-            deviating, np.where(np.isnan(self.since), self.at, self.since), np.nan
-        )
+        self.since[~deviating] = np.nan
+        self.since[deviating & np.isnan(self.since)] = self.at
         if self.hysteresis.state is not State.OPEN:
-            return float(each.max(initial=0.0))
-        others = np.where(instrument, 1.2, tracker.spread_scores()).max(initial=0.0)
+            together = tracker.energy_score() * self._settings.sensitivity
+            return max(float(each.max()), together, 0.0)
         shift = tracker.incident_score(self.hysteresis.rows)
-        return max(shift, float(others)) * self._settings.sensitivity
+        together = tracker.energy_score()
+        return max(shift, float(spread.max()), together) * self._settings.sensitivity
 
     def _judge(self, tracker: Tracker) -> list[Finding]:
         event = self.hysteresis.step(self.score)

@@ -21,7 +21,7 @@ SHRINK = 0.4
 """Share of the identity in the correlation matrix: keeps the inverse calm with few rows."""
 FAST, SLOW = 1 / 15, 1 / 300
 """Weights of the newest row in the two moving averages whose difference is watched."""
-STEADIER = 0.3
+STEADIER = 0.2
 """The baseline of a channel of white noise follows at this share of ``SLOW``: what never wanders
 needs no following, and a slow fault in it is not swallowed."""
 LEAST_NOISE = 0.15
@@ -41,8 +41,8 @@ class Profile:
     """(S,) robust standard deviation; 1 for inactive signals."""
     active: NDArray[np.bool_]
     """(S,) varied while learning; a constant carries no scale to judge by."""
-    partial: Floats
-    """(S, S) maps scaled values to residuals."""
+    partial: NDArray[np.float32]
+    """(S, S) maps scaled values to residuals; single precision, as it is most of the memory."""
     weight: Floats
     """(2 S,) 0 to 1: channels that wander count less."""
     follow: Floats
@@ -58,12 +58,12 @@ class Profile:
 
     def scaled(self, values: Floats) -> Floats:
         """(S,) values, none NaN among active ones, in robust standard deviations."""
-        scaled = np.where(self.active, (values - self.center) / self.scale, 0.0)
-        return np.clip(scaled, -CLIP, CLIP)
+        scaled = (values - self.center) / self.scale * self.active
+        return np.minimum(np.maximum(scaled, -CLIP), CLIP)
 
     def channels(self, scaled: Floats) -> Floats:
         """(S,) scaled values → (2 S,) scaled values and residuals."""
-        return np.concatenate((scaled, self.partial @ scaled))
+        return np.concatenate((scaled, self.partial @ scaled.astype(np.float32)))
 
 
 def learn(rows: Floats) -> Profile:
@@ -95,7 +95,7 @@ def learn(rows: Floats) -> Profile:
         center=center,
         scale=scale,
         active=active,
-        partial=partial,
+        partial=partial.astype(np.float32),
         weight=np.where(both, np.maximum(trust, LEAST_NOISE) ** WEIGHT_POWER, 0.0),
         follow=follow,
         variance=variance,

@@ -16,13 +16,14 @@ from edge_agent.finding import Finding
 
 log = structlog.get_logger(__name__)
 
-VERSION = 2
+VERSION = 3
 _PROFILE = (
     "center",
     "scale",
     "active",
     "partial",
     "weight",
+    "follow",
     "variance",
     "roughness",
     "fast",
@@ -36,6 +37,8 @@ _TRACKER = (
     "rough",
     "recent",
     "peaks",
+    "energy",
+    "age",
     "still",
     "longest_still",
     "gone",
@@ -129,9 +132,13 @@ def _tracker(packed: Packed, size: int) -> Tracker:
         "slow": (2 * size,),
         "recent": (2, size),
         "peaks": (2 * size,),
+        "energy": (2,),
+        "age": (1,),
     }
     kinds: dict[str, type] = {
         "active": np.bool_,
+        "partial": np.float32,
+        "age": np.int64,
         "still": np.int64,
         "longest_still": np.int64,
         "gone": np.int64,

@@ -20,11 +20,16 @@ THRESHOLD = 5.0
 """Standard deviations of fast − slow, weighted, that make the score 1.0."""
 ADAPT = 1 / 1000
 """Rate at which the variance of the difference follows, outside incidents."""
-SLOWER = 20.0
+SLOWER = 40.0
 """Inside an incident the baseline of a deviating channel follows this many times slower."""
 CAUSE, CAUSE_ROWS = 0.5, 30
 """Channels that reached this share of the highest peak in the first rows of an incident are what
 it is about. Later only they keep it open: a wanderer that strays meanwhile is no fault."""
+YOUNG, OLD = 15, 1500
+"""A baseline set anew counts as the mean of so many rows, and after so many as an old one."""
+ENERGY = 7.0
+"""Usual deviations of the channels' mean square above its usual value that make 1.0: many signals
+that each moved a little."""
 ROUGH = 12.0
 """Ratio of a signal's short-term roughness to its normal one that makes the spread score 1.0."""
 ROUGH_RATE = 1 / 20
@@ -43,6 +48,10 @@ class Tracker:
     """(2, S) the scaled values of the last two rows, oldest first."""
     peaks: Floats
     """(2 S,) highest score of each channel early in the open incident."""
+    energy: Floats
+    """(2,) the channels' mean square in normal operation, and its usual deviation."""
+    age: NDArray[np.int64]
+    """(1,) rows since the baseline was last set anew; a young one is a plain mean."""
     rough: Floats
     """(S,) moving average of squared steps over the normal one; about 1 in normal operation."""
     still: NDArray[np.int64]
@@ -66,6 +75,8 @@ class Tracker:
             last=np.nan_to_num(rows[-1]),
             recent=np.stack([profile.scaled(np.nan_to_num(row)) for row in rows[-2:]]),
             peaks=np.zeros(2 * size),
+            energy=np.ones(2),
+            age=np.array([OLD]),
             rough=np.ones(size),
             still=np.zeros(size, np.int64),
             longest_still=_longest_rests(rows),
@@ -92,15 +103,19 @@ class Tracker:
         self.recent[1] = scaled
         self.fast += FAST * (channels - self.fast)
         difference = self.fast - self.slow
-        deviating = np.abs(difference) * self.profile.weight > 0.5 * THRESHOLD * np.sqrt(
-            self.variance
-        )
-        follow = self.profile.follow
-        rate = np.where(deviating, follow / SLOWER, follow) if inside else follow
+        rate = self.profile.follow
+        if self.age[0] < OLD and not inside:
+            self.age += 1
+            rate = np.maximum(rate, 1.0 / (YOUNG + self.age[0]))
+        if inside:
+            bound = 0.5 * THRESHOLD * np.sqrt(self.variance)
+            deviating = np.abs(difference) * self.profile.weight > bound
+            rate = np.where(deviating, rate / SLOWER, rate)
         self.slow += rate * (channels - self.slow)
         if not inside:
             bounded = np.minimum(difference**2, 9.0 * self.variance)
             self.variance += ADAPT * (bounded - self.variance)
+            self._follow_energy()
 
     def channel_scores(self) -> Floats:
         """(2 S,) distance of each channel from its baseline; 1.0 is the threshold."""
@@ -113,6 +128,21 @@ class Tracker:
         size = len(self.last)
         return np.maximum(scores[:size], scores[size:])
 
+    def energy_score(self) -> float:
+        """How far all channels together have left their usual mean square; 1.0 is the threshold."""
+        usual, deviation = self.energy.tolist()
+        return float((self._mean_square() - usual) / (ENERGY * deviation))
+
+    def _mean_square(self) -> float:
+        squares = np.minimum((THRESHOLD * self.channel_scores()) ** 2, 100.0)
+        return float(squares.sum()) / max(1, len(squares))
+
+    def _follow_energy(self) -> None:
+        usual, deviation = self.energy.tolist()
+        off = min(max(self._mean_square() - usual, -3.0 * deviation), 3.0 * deviation)
+        self.energy[0] = usual + ADAPT * off
+        self.energy[1] = max(0.1, deviation + ADAPT * (1.25 * abs(off) - deviation))
+
     def incident_score(self, rows: int) -> float:
         """Score of the shifts that an incident, ``rows`` old, is about."""
         scores = self.channel_scores()
@@ -124,7 +154,7 @@ class Tracker:
 
     def spread_scores(self) -> Floats:
         """(S,) score of each signal's growth in spread."""
-        return np.where(self.profile.active, self.rough / ROUGH, 0.0)
+        return self.rough * self.profile.active / ROUGH
 
     def frozen(self) -> NDArray[np.bool_]:
         """(S,) stands still for longer than it ever did, though it normally moves all the time."""
@@ -143,6 +173,7 @@ class Tracker:
     def rebase(self) -> None:
         """What is now becomes the baseline: after a change that lasts."""
         self.slow = self.fast.copy()
+        self.age[:] = 0
         self.rough = np.ones_like(self.rough)
         self.peaks[:] = 0.0
 
