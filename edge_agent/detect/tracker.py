@@ -25,6 +25,8 @@ SLOWER = 40.0
 CAUSE, CAUSE_ROWS = 0.5, 30
 """Channels that reached this share of the highest peak in the first rows of an incident are what
 it is about. Later only they keep it open: a wanderer that strays meanwhile is no fault."""
+NOISY_WEIGHT = 0.4
+"""Weight of a signal with a noise ratio of about 0.3."""
 YOUNG, OLD = 15, 1500
 """A baseline set anew counts as the mean of so many rows, and after so many as an old one."""
 ENERGY = 7.0
@@ -154,13 +156,18 @@ class Tracker:
 
     def spread_scores(self) -> Floats:
         """(S,) score of each signal's growth in spread."""
-        return self.rough * self.profile.active / ROUGH
+        return self.rough * self._noisy() / ROUGH
 
     def frozen(self) -> NDArray[np.bool_]:
         """(S,) stands still for longer than it ever did, though it normally moves all the time."""
         patience = np.maximum(30, 10 * self.longest_still)
         lively = self.longest_still < 20
-        return self.profile.active & lively & (self.still >= patience)
+        return self._noisy() & lively & (self.still >= patience)
+
+    def _noisy(self) -> NDArray[np.bool_]:
+        """(S,) is never still in normal operation. Of a smooth signal (a historian draws straight
+        lines between its samples) neither a rest nor a sudden step says anything."""
+        return self.profile.weight[: len(self.last)] >= NOISY_WEIGHT
 
     def missing(self) -> NDArray[np.bool_]:
         """(S,) stopped coming while others come."""

@@ -144,9 +144,11 @@ def rows_of(run: Run, shift: float) -> Iterator[list[Reading]]:
     """The run's rows as readings; holes are left out. ``shift`` moves their times."""
     recording = run.recording
     rows = slice(run.first, run.first + len(run.truth))
-    for at, values in zip(
-        recording.times[rows].tolist(), recording.values[rows].tolist(), strict=True
-    ):
+    times = recording.times[rows]
+    if len(times) > 1 and float(np.median(np.diff(times))) <= 0:
+        # No clock, only a counter that stands still (a machine's number): rows are its clock.
+        times = np.arange(len(times), dtype=np.float64)
+    for at, values in zip(times.tolist(), recording.values[rows].tolist(), strict=True):
         yield [
             Reading(run.equipment, name, value, at + shift)
             for name, value in zip(recording.columns, values, strict=True)
