@@ -153,12 +153,18 @@ class Governor:
             bucket = self._account.bucket
             overdrawn = bucket is not None and bucket.exhausted
             self._grant.overdrawn |= overdrawn
-            memory = self._vitals.memory
-            pushed = memory.worker.resident_mb > worker_room(memory, self._settings)
-            return overdrawn or pushed or self._standing.level is Level.PAUSED
+            return overdrawn or self._standing.level is Level.PAUSED or self._pushed()
+
+    def worker_must_yield(self) -> bool:
+        """Whether the worker must be stopped, idle or not: it holds more memory than is left for
+        it, or the level has fallen to paused."""
+        with self._lock:
+            held = self._vitals.memory.worker.resident_mb > 0
+            return held and (self._standing.level is Level.PAUSED or self._pushed())
 
     def worker_memory_mb(self) -> int:
-        """What the inference worker may hold in all, megabytes; 0: it must not be loaded."""
+        """What a worker that is to be loaded may hold in all, megabytes; 0: none may be loaded.
+        Less than one that is loaded may keep (``worker_must_yield``) while room is falling."""
         with self._lock:
             return int(self._worker_room())
 
@@ -290,6 +296,10 @@ class Governor:
             return 0.0
         hold_s = self._settings.hysteresis_s
         return self._room.plan_mb(self._vitals.at, hold_s) * self._squeeze
+
+    def _pushed(self) -> bool:
+        memory = self._vitals.memory
+        return memory.worker.resident_mb > worker_room(memory, self._settings)
 
     def _plan_memory(self, now: float) -> None:
         """Give way to a neighbour that grew; take back in small steps when it is gone."""
