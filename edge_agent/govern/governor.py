@@ -30,6 +30,9 @@ from edge_agent.level import Allowance, GovernorStatus, Level, Spent
 log = structlog.get_logger(__name__)
 
 SNAPSHOT_VERSION = 3
+PLANNED_SHARE = 0.92
+"""A worker is planned into this share of its room: plans err by a few percent, and one that comes
+out larger than the room would be loaded and stopped in turns."""
 LEAST_FENCE_MB = 64.0
 """A worker that may hold nothing is stopped by its client, not strangled by the kernel."""
 FENCE_STEP_MB = 8.0
@@ -181,7 +184,7 @@ class Governor:
             most = max(
                 LEAST_FENCE_MB, self._settings.memory_mb - self._vitals.memory.daemon.resident_mb
             )
-            self._fenced_mb = max(LEAST_FENCE_MB, self._worker_room())
+            self._fenced_mb = max(LEAST_FENCE_MB, self._worker_room() / PLANNED_SHARE)
             self._fence = enclose(group, os.getpid(), pid, high_mb=self._fenced_mb, most_mb=most)
         log.info("worker_fenced", pid=pid, how=self._fence.words)
 
@@ -295,7 +298,7 @@ class Governor:
         if self._standing.level is Level.PAUSED:
             return 0.0
         hold_s = self._settings.hysteresis_s
-        return self._room.plan_mb(self._vitals.at, hold_s) * self._squeeze
+        return self._room.plan_mb(self._vitals.at, hold_s) * self._squeeze * PLANNED_SHARE
 
     def _pushed(self) -> bool:
         memory = self._vitals.memory
@@ -317,7 +320,7 @@ class Governor:
             self._squeeze, self._squeezed_at = share, now
 
     def _move_fence(self) -> None:
-        room = max(LEAST_FENCE_MB, self._worker_room())
+        room = max(LEAST_FENCE_MB, self._worker_room() / PLANNED_SHARE)
         if abs(room - self._fenced_mb) > FENCE_STEP_MB and tighten(self._fence, room):
             self._fenced_mb = room
 
