@@ -14,6 +14,7 @@ from edge_agent.errors import BadConfig
 app = typer.Typer(name="config", help="Settings: look, check, sign, push.", no_args_is_help=True)
 for command in (fleet.push, fleet.rollback, fleet.status, fleet.watch, fleet.diff):
     app.command()(command)
+app.command("push-model")(fleet.push_model)
 
 DEFAULT_FILE = Path("/etc/edge-agent/edge-agent.toml")
 ConfigFile = Annotated[

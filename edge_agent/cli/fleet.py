@@ -74,6 +74,8 @@ class Push:
     seal: Callable[[bytes], bytes]
     stop_on: tuple[str, ...]
     timeout_s: float
+    what: str = "config"
+    """``config`` or ``model``."""
 
 
 def push(
@@ -127,6 +129,51 @@ def push(
         finish(number, agents, run_push(link, plan, _narrator(as_json)), as_json=as_json)
 
 
+def push_model(
+    manifest: Annotated[
+        Path | None, typer.Argument(help="Manifest (TOML or JSON): name, source, sha256, size …")
+    ] = None,
+    restore: Annotated[bool, typer.Option(help="Back to the model before.")] = False,
+    agent: Agents = None,
+    group: Group = None,
+    revision: Annotated[int | None, typer.Option(help="Default: above all seen so far.")] = None,
+    key: Key = None,
+    key_name: KeyName = "",
+    canary: Canary = "all",
+    then: Then = None,
+    stop_on: StopOn = None,
+    timeout_s: Timeout = 3600.0,
+    config: BrokerFile = None,
+    host: Host = "localhost",
+    port: Port = 1883,
+    prefix: Prefix = "edge",
+    as_json: AsJson = False,
+) -> None:
+    """Push a model to gateways, in waves, and halt where one of them takes it back."""
+    from edge_agent.config.load import validate
+    from edge_agent.rollout.model_document import ModelManifest
+
+    if (manifest is None) != restore:
+        raise BadConfig("name a manifest, or --restore")
+    content: dict[str, Any] = {"restore": True}
+    if manifest is not None:
+        checked = validate(ModelManifest, read_document(manifest), where=str(manifest))
+        content = {"model": checked.model_dump(mode="json")}
+    with connect(config, host, port, prefix) as link:
+        link.settle()
+        agents = targets(link, agent, group)
+        number = revision or next_revision(link.models.get(one, {}) for one in agents)
+
+        def body_for(one: str) -> dict[str, Any]:
+            addressee = {"group": group} if group is not None else {"agent": one}
+            return {"kind": "model", **addressee, "revision": number, **content}
+
+        waves = plan_waves(agents, [canary, *(then or [])])
+        sealed = sealer(key, key_name)
+        plan = Push(waves, body_for, sealed, _stops(stop_on), timeout_s, "model")
+        finish(number, agents, run_push(link, plan, _narrator(as_json)), as_json=as_json)
+
+
 def rollback(
     agent: Agents = None,
     group: Group = None,
@@ -173,7 +220,8 @@ def status(
     with connect(config, host, port, prefix) as link:
         link.settle()
         if as_json:
-            typer.echo(json.dumps({"agents": link.reports, "online": link.online}))
+            found = {"agents": link.reports, "models": link.models, "online": link.online}
+            typer.echo(json.dumps(found))
             return
         from rich.console import Console
 
@@ -290,16 +338,17 @@ def run_push(link: FleetLink, plan: Push, say: Callable[[str], None]) -> list[Ag
         for agent in wave:
             payload = plan.seal(json.dumps(plan.body_for(agent), ensure_ascii=False).encode())
             sent[agent] = hashlib.sha256(payload).hexdigest()
-            link.desire(agent, payload)
+            link.desire(agent, payload, plan.what)
 
         def through(sent: dict[str, str] = sent) -> bool:
-            reports = link.reports
+            reports = _reports(link, plan.what)
             return all(outcome_of(reports.get(one), what) for one, what in sent.items())
 
         link.wait_until(through, plan.timeout_s)
         for agent, document in sent.items():
             silent = ("silent", f"nothing final within {plan.timeout_s:.0f} s")
-            state, reason = outcome_of(link.reports.get(agent), document) or silent
+            found = _reports(link, plan.what).get(agent)
+            state, reason = outcome_of(found, document) or silent
             outcomes.append(AgentOutcome(agent, number, state, reason))
             say(f"  {agent}: {state}{': ' if reason else ''}{reason}")
         if any(one.wave == number and one.state in plan.stop_on for one in outcomes):
@@ -333,7 +382,16 @@ def fleet_table(link: FleetLink) -> Table:
     from rich.table import Table
 
     table = Table(title="fleet")
-    for heading in ("gateway", "online", "revision", "state", "effective", "signed", "reason"):
+    for heading in (
+        "gateway",
+        "online",
+        "revision",
+        "state",
+        "effective",
+        "signed",
+        "model",
+        "reason",
+    ):
         table.add_column(heading)
     colours = {"confirmed": "green", "probation": "cyan", "applying": "cyan"}
     reports, online = link.reports, link.online
@@ -349,9 +407,24 @@ def fleet_table(link: FleetLink) -> Table:
             f"[{colour}]{state}[/]",
             f"{effective.get('revision') or 'file'} {str(effective.get('hash', ''))[:8]}",
             "yes" if report.get("secured") else "[red]no[/]",
+            _model_cell(link.models.get(agent)),
             str(report.get("reason", ""))[:80].replace("[", "\\["),
         )
     return table
+
+
+def _model_cell(report: dict[str, Any] | None) -> str:
+    if report is None:
+        return ""
+    used = (report.get("in_use") or {}).get("name", "settings")
+    progress = report.get("progress") or {}
+    if report.get("state") == "fetching" and progress.get("of"):
+        return f"{used} (fetching {100 * progress.get('bytes', 0) // progress['of']} %)"
+    return f"{used} ({report.get('state', '?')})"
+
+
+def _reports(link: FleetLink, what: str) -> dict[str, dict[str, Any]]:
+    return link.models if what == "model" else link.reports
 
 
 def _stops(stop_on: Sequence[str] | None) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ class FleetLink:
         self._news = threading.Condition()
         self._heard_at = time.monotonic()
         self._reports: dict[str, dict[str, Any]] = {}
+        self._models: dict[str, dict[str, Any]] = {}
         self._online: dict[str, bool] = {}
         self._refused = ""
         self._client: paho.Client | None = None
@@ -70,7 +71,7 @@ class FleetLink:
             if code.is_failure:
                 outcome.append(str(code))
             else:
-                topics = ("config/reported", "status")
+                topics = ("config/reported", "model/reported", "status")
                 client.subscribe([(f"{self._prefix}/+/{topic}", 1) for topic in topics])
             connected.set()
 
@@ -114,10 +115,13 @@ class FleetLink:
         if not isinstance(document, dict):
             return
         with self._news:
-            if agent not in self._reports and len(self._reports) >= MAX_AGENTS:
+            known = len(self._reports) + len(self._models) + len(self._online)
+            if known >= 3 * MAX_AGENTS:
                 return
             if kind == "status":
                 self._online[agent] = document.get("state") == "online"
+            elif kind == "model/reported":
+                self._models[agent] = document
             else:
                 self._reports[agent] = document
             self._heard_at = time.monotonic()
@@ -136,6 +140,12 @@ class FleetLink:
         """Agent id → its latest reported state."""
         with self._news:
             return dict(self._reports)
+
+    @property
+    def models(self) -> dict[str, dict[str, Any]]:
+        """Agent id → what it reports of its model roll-out."""
+        with self._news:
+            return dict(self._models)
 
     @property
     def online(self) -> dict[str, bool]:
@@ -160,11 +170,12 @@ class FleetLink:
         with self._news:
             self._news.wait(timeout_s)
 
-    def desire(self, agent: str, payload: bytes) -> None:
-        """Publish a desired document for ``agent``, retained. Raises ``Unavailable``."""
+    def desire(self, agent: str, payload: bytes, what: str = "config") -> None:
+        """Publish a desired document (``config`` or ``model``) for ``agent``, retained. Raises
+        ``Unavailable``."""
         if self._client is None:
             raise Unavailable("not connected to the broker")
-        topic = f"{self._prefix}/{agent}/config/desired"
+        topic = f"{self._prefix}/{agent}/{what}/desired"
         handle = self._client.publish(topic, payload, qos=1, retain=True)
         handle.wait_for_publish(CONNECT_TIMEOUT_S)
         if self._refused or not handle.is_published():

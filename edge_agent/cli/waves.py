@@ -68,7 +68,8 @@ def outcome_of(report: Report | None, document: str) -> tuple[str, str] | None:
     None while it is under way."""
     if report is None:
         return None
-    if report.get("document") == document and report.get("state") in FINAL_STATES:
+    final = report.get("state") in FINAL_STATES and report.get("final", True)
+    if report.get("document") == document and final:
         return str(report["state"]), str(report.get("reason", ""))
     refused = report.get("refused")
     if isinstance(refused, Mapping) and refused.get("document") == document:

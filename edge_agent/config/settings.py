@@ -87,6 +87,14 @@ class RolloutSection(Section):
         "feedback",
     )
     """Commands that are answered on ``…/cmd/{name}``; all others are refused."""
+    model_import_dir: Path | None = None
+    """Folder that a model manifest may name files of (``file:NAME``), such as a USB stick's."""
+    model_ca: Path | None = None
+    """PEM file with the authorities of the servers that models come from; absent: the system's."""
+    download_kbps: int | None = Field(default=None, ge=16)
+    """Rate limit for model files, kilobytes (10^3 bytes) a second; absent: none."""
+    disk_reserve_mb: int = Field(default=512, ge=0)
+    """This much stays free on the disk after a model was fetched, megabytes."""
     signed_commands: bool = False
     """True: a command must come in an envelope signed by a trust anchor, as settings do."""
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from typing import TypeVar
 
 from edge_agent.config.settings import Settings
 from edge_agent.errors import BadConfig
-from edge_agent.rollout.document import Content, Desired, read_desired
+from edge_agent.rollout.document import Addressed, Signed
 from edge_agent.rollout.envelope import Envelope, open_envelope
 from edge_agent.rollout.signature import TrustAnchors, read_anchors, verify
+
+Document = TypeVar("Document", bound=Addressed)
 
 
 def anchors_of(settings: Settings) -> TrustAnchors | None:
@@ -19,39 +23,35 @@ def anchors_of(settings: Settings) -> TrustAnchors | None:
 
 
 def admit(
-    payload: bytes, settings: Settings, anchors: TrustAnchors | None, trusted_now: float | None
-) -> tuple[Desired, Content]:
+    payload: bytes,
+    read: Callable[[Envelope], Document],
+    settings: Settings,
+    anchors: TrustAnchors | None,
+    trusted_now: float | None,
+) -> tuple[Document, Signed]:
     """The verified document in ``payload``. ``trusted_now``: Unix seconds, None while the clock
     is not trusted. Raises ``BadConfig``, and nothing else, for any bytes."""
     envelope = open_envelope(payload)
     signed_by = verify(envelope, anchors) if anchors is not None else None
-    desired = read_desired(envelope)
-    _check_addressee(desired, settings)
-    if (
-        desired.expires is not None
-        and trusted_now is not None
-        and desired.expires.timestamp() <= trusted_now
-    ):
-        raise BadConfig(f"expires: it expired at {desired.expires.isoformat()}; push it anew")
-    return desired, _content(desired, envelope, signed_by)
-
-
-def _content(desired: Desired, envelope: Envelope, signed_by: str | None) -> Content:
-    return Content(
-        revision=desired.revision,
+    document = read(envelope)
+    _check_addressee(document, settings)
+    expires, not_before = document.expires, document.not_before
+    if expires is not None and trusted_now is not None and expires.timestamp() <= trusted_now:
+        raise BadConfig(f"expires: it expired at {expires.isoformat()}; push it anew")
+    signed = Signed(
+        revision=document.revision,
         digest=hashlib.sha256(envelope.body).hexdigest(),
         signed_by=signed_by,
-        not_before=desired.not_before.timestamp() if desired.not_before else None,
-        settings=desired.settings,
-        patch=desired.patch,
+        not_before=not_before.timestamp() if not_before is not None else None,
     )
+    return document, signed
 
 
-def _check_addressee(desired: Desired, settings: Settings) -> None:
-    if desired.agent is not None and desired.agent != settings.agent.id:
+def _check_addressee(document: Addressed, settings: Settings) -> None:
+    if document.agent is not None and document.agent != settings.agent.id:
         raise BadConfig(
-            f"agent: it is for {desired.agent!r}; this gateway is {settings.agent.id!r}"
+            f"agent: it is for {document.agent!r}; this gateway is {settings.agent.id!r}"
         )
-    if desired.group is not None and desired.group not in settings.rollout.groups:
+    if document.group is not None and document.group not in settings.rollout.groups:
         groups = ", ".join(settings.rollout.groups) or "none"
-        raise BadConfig(f"group: it is for {desired.group!r}; the groups of this gateway: {groups}")
+        raise BadConfig(f"group: it is for {document.group!r}; the groups here: {groups}")

@@ -7,32 +7,42 @@ probation, or the last good settings are.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
 
 from edge_agent.config.settings import Settings
 from edge_agent.errors import BadConfig, EdgeAgentError
 from edge_agent.rollout.admission import admit, anchors_of
 from edge_agent.rollout.decide import (
+    LONGEST_STEP_S,
     MAX_FAILURES,
+    Flow,
     Outcome,
     Probation,
     Rollout,
     RolloutState,
     Verdict,
+    judge_flow,
     judge_probation,
     judge_revision,
+    known_outcome,
     move,
+    watch_flow,
 )
-from edge_agent.rollout.document import Content, Desired, compose, fingerprint, restart_needed
+from edge_agent.rollout.document import (
+    Content,
+    Desired,
+    compose,
+    fingerprint,
+    read_desired,
+    restart_needed,
+)
 from edge_agent.rollout.effects import Effects, Memory
-from edge_agent.rollout.envelope import LIMIT_BYTES
+from edge_agent.rollout.journal import Journal, acceptance, arrival, digest_of
 from edge_agent.rollout.report import reported
 from edge_agent.rollout.signature import TrustAnchors
 
@@ -47,21 +57,22 @@ class ConfigRollout:
         """``file_document``: the tables of the local settings file. Raises ``BadConfig`` where
         they are not valid by themselves."""
         self._file = file_document
-        self._memory = memory
+        self._journal = Journal(memory, Rollout, "config")
         self._effects = effects
         self._lock = threading.RLock()
         self._own = effects.validate(file_document)
         self._settings = self._own
-        self._rollout = self._recall()
         self._probation = Probation()
         self._ticked: float | None = None
         self._restarting = False
+        self._rested_s = 0.0
+        self._flow = Flow()
 
     def resume(self) -> Settings:
         """Once, at the start, before anything is built: the settings to run with. It reports
         nothing yet; the first ``tick`` does."""
         with self._lock:
-            rollout = self._rollout
+            rollout = self.rollout
             self._settings = self._good_settings()
             if not self._own.rollout.remote or rollout.state not in (S.APPLYING, S.PROBATION):
                 return self._settings
@@ -87,15 +98,14 @@ class ConfigRollout:
         if not payload:
             return
         with self._lock:
-            digest = hashlib.sha256(payload).hexdigest()
             if not self._own.rollout.remote:
                 log.warning("config_desired_ignored", reason="rollout.remote is false here")
-            elif digest == self._rollout.digest:
+            elif digest_of(payload) == self.rollout.digest:
                 self._redelivered()
-            elif self._rollout.at_rest and not self._restarting:
-                self._receive(payload, digest, now)
-            else:
-                self._queue(payload, now)
+            elif self.rollout.at_rest and not self._restarting:
+                self._receive(arrival(payload), now)
+            elif self._journal.queue(payload, lambda waiting: self._admit(waiting, now)[1]):
+                self._tell()
 
     def tick(self, now: float, unhealthy: str | None = None) -> None:
         """Every second or so. ``now``: wall clock, Unix seconds; its jumps end no probation.
@@ -105,12 +115,13 @@ class ConfigRollout:
                 self._tell()  # a crash may have come between a move and its report
             step_s = now - (self._ticked if self._ticked is not None else now)
             self._ticked = now
+            self._flow = watch_flow(self._flow, step_s, self._effects.readings())
             if self._restarting or not self._own.rollout.remote:
                 return
-            match self._rollout.state:
+            match self.rollout.state:
                 case S.RECEIVED:
                     self._verify(now)
-                case S.VERIFIED if self._rollout.waiting is None:
+                case S.VERIFIED if self.rollout.waiting is None:
                     self._stage(now)
                 case S.STAGED:
                     self._put_into_effect()
@@ -118,13 +129,15 @@ class ConfigRollout:
                     self._begin_probation()
                 case S.PROBATION:
                     self._prove(step_s, unhealthy)
-                case _ if self._rollout.waiting is not None:
-                    self._take_waiting(now)
+                case _ if self.rollout.waiting is not None:
+                    self._receive(self._journal.taken_from_waiting(), now)
+                case S.FAILED if self.rollout.alternating:
+                    self._alternate(step_s)
 
     @property
     def rollout(self) -> Rollout:
         """The state as it is saved."""
-        return self._rollout
+        return self._journal.ledger
 
     @property
     def settings(self) -> Settings:
@@ -134,7 +147,7 @@ class ConfigRollout:
     def reported(self) -> dict[str, Any]:
         """What ``…/config/reported`` says, ready for JSON."""
         with self._lock:
-            return reported(self._rollout, self._settings, self._trusted_keys())
+            return reported(self.rollout, self._settings, self._trusted_keys())
 
     def anchors(self) -> TrustAnchors | None:
         """The keys that may sign now; None where any document is accepted. Raises ``BadConfig``
@@ -143,7 +156,7 @@ class ConfigRollout:
         Keys that came by a push count until someone edits the anchors file.
         """
         filed = anchors_of(self._own)
-        content = self._rollout.confirmed
+        content = self.rollout.confirmed
         if filed is None or content is None or content.trust is None:
             return filed
         return TrustAnchors(keys=content.trust) if content.trust_base == filed.digest else filed
@@ -161,50 +174,24 @@ class ConfigRollout:
 
     def _redelivered(self) -> None:
         """The latest document once more: nothing to do, unless it failed and may try again."""
-        rollout = self._rollout
-        if rollout.state is S.FAILED and rollout.failures < MAX_FAILURES and not self._restarting:
-            self._to(S.STAGED, outcome=None, reason="")
-            self._put_into_effect()
+        rollout = self.rollout
+        again = rollout.state is S.FAILED and rollout.failures < MAX_FAILURES
+        if again and not rollout.alternating and not self._restarting:
+            self._try_again()
 
-    def _receive(self, payload: bytes, digest: str, now: float) -> None:
-        arrived: dict[str, Any] = {"digest": digest, "reason": "", "revision": None}
-        if len(payload) > LIMIT_BYTES:
-            # Its bytes are not kept: flash wears, and no genuine document is so large.
-            self._to(S.RECEIVED, payload=None, **arrived)
-            why = f"desired document: {len(payload)} bytes; at most {LIMIT_BYTES} are read"
-            self._to(S.REJECTED, reason=why)
-            return
-        self._to(S.RECEIVED, payload=base64.b64encode(payload).decode("ascii"), **arrived)
-        self._verify(now)
+    def _try_again(self) -> None:
+        self._to(S.STAGED, outcome=None, reason="")
+        self._put_into_effect()
 
-    def _queue(self, payload: bytes, now: float) -> None:
-        """Another document is under way: this one waits if it is genuine; the newest wins."""
-        try:
-            desired, content = self._admit(payload, now)
-        except BadConfig as error:
-            self._refuse(payload, str(error))
-            return
-        verdict, why = judge_revision(self._rollout, content.revision, content.digest)
-        if verdict is Verdict.REPLAYED:
-            self._refuse(payload, why, desired.revision)
-        elif verdict is Verdict.NEW and desired.revision != self._rollout.waiting_revision:
-            self._save(
-                waiting=base64.b64encode(payload).decode("ascii"),
-                waiting_revision=content.revision,
-                highest=content.revision,
-                highest_digest=content.digest,
-            )
+    def _alternate(self, step_s: float) -> None:
+        """A new broker that was not reached: after a while with the old one, once more."""
+        self._rested_s += min(max(step_s, 0.0), LONGEST_STEP_S)
+        if self._rested_s >= self._settings.rollout.probation_s:
+            self._rested_s = 0.0
+            self._try_again()
 
-    def _take_waiting(self, now: float) -> None:
-        payload = base64.b64decode(self._rollout.waiting or "")
-        self._to(
-            S.RECEIVED,
-            payload=self._rollout.waiting,
-            digest=hashlib.sha256(payload).hexdigest(),
-            reason="",
-            waiting=None,
-            waiting_revision=None,
-        )
+    def _receive(self, arrived: dict[str, Any], now: float) -> None:
+        self._to(S.RECEIVED, **arrived)
         self._verify(now)
 
     def _admit(self, payload: bytes, now: float) -> tuple[Desired, Content]:
@@ -212,69 +199,42 @@ class ConfigRollout:
         if anchors is None:
             log.warning("config_unsigned_accepted", remedy="set rollout.trust_anchors")
         trusted_now = now if self._effects.clock_trusted() else None
-        return admit(payload, self._settings, anchors, trusted_now)
-
-    def _refuse(self, payload: bytes, reason: str, revision: int | None = None) -> None:
-        """Say that a document was refused, without touching what is under way."""
-        document = hashlib.sha256(payload).hexdigest()
-        refused = Outcome(
-            state=S.REJECTED, revision=revision, reason=reason[:2000], document=document
-        )
-        if refused != self._rollout.refused:
-            log.warning("config_refused", revision=revision, reason=reason)
-            self._save(refused=refused)
+        desired, signed = admit(payload, read_desired, self._settings, anchors, trusted_now)
+        content = Content(**signed.model_dump(), settings=desired.settings, patch=desired.patch)
+        return desired, content
 
     # The steps
 
     def _verify(self, now: float) -> None:
-        payload = base64.b64decode(self._rollout.payload or "")
         try:
-            desired, content = self._admit(payload, now)
+            desired, content = self._admit(self._journal.received(), now)
         except BadConfig as error:
             self._to(S.REJECTED, reason=str(error)[:4000], payload=None)
             return
         known: dict[str, Any] = {"revision": content.revision, "payload": None}
-        verdict, why = judge_revision(self._rollout, content.revision, content.digest)
+        verdict, why = judge_revision(self.rollout, content.revision, content.digest)
         match verdict:
             case Verdict.REPLAYED:
                 self._to(S.REJECTED, reason=why, **known)
             case Verdict.NEW:
                 self._accept(desired, content, now)
             case Verdict.SAME | Verdict.RETRY:
-                self._to(self._known_outcome(content), reason=why, **known)
+                self._to(S(known_outcome(self.rollout, content)), reason=why, **known)
                 self._redelivered()
-
-    def _known_outcome(self, content: Content) -> RolloutState:
-        confirmed, outcome = self._rollout.confirmed, self._rollout.outcome
-        if confirmed is not None and confirmed.digest == content.digest:
-            return S.CONFIRMED
-        return outcome.state if outcome is not None else S.REJECTED
 
     def _accept(self, desired: Desired, content: Content, now: float) -> None:
         try:
             content = self._completed(desired, content)
         except BadConfig as error:
-            reason = str(error)
-            self._to(S.REJECTED, reason=reason, payload=None, revision=content.revision)
+            known: dict[str, Any] = {"revision": content.revision, "payload": None}
+            self._to(S.REJECTED, reason=str(error), **known)
             return
-        self._to(
-            S.VERIFIED,
-            candidate=content,
-            outcome=None,
-            refused=None,
-            restart=(),
-            starts=0,
-            failures=0,
-            highest=content.revision,
-            highest_digest=content.digest,
-            revision=content.revision,
-            payload=None,
-        )
+        self._to(S.VERIFIED, restart=(), **acceptance(content))
         self._stage(now)
 
     def _completed(self, desired: Desired, content: Content) -> Content:
         """``content`` with what it takes over from earlier ones. Raises ``BadConfig``."""
-        confirmed = self._rollout.confirmed
+        confirmed = self.rollout.confirmed
         parts: dict[str, Any] = {}
         if desired.restore:
             parts = _same_settings(self._earlier(desired.restore))
@@ -290,13 +250,13 @@ class ConfigRollout:
         return content.model_copy(update=parts)
 
     def _earlier(self, revision: int) -> Content:
-        for content in (self._rollout.confirmed, self._rollout.previous):
+        for content in (self.rollout.confirmed, self.rollout.previous):
             if content is not None and content.revision == revision:
                 return content
         raise BadConfig(f"restore: revision {revision} is not kept here; push its content instead")
 
     def _stage(self, now: float) -> None:
-        candidate = self._rollout.candidate
+        candidate = self.rollout.candidate
         if candidate is None:
             self._settle(S.REJECTED, "the saved state holds no candidate")
             return
@@ -311,11 +271,12 @@ class ConfigRollout:
         if fingerprint(settings) == fingerprint(self._settings):
             self._confirm("it changes nothing")
             return
-        self._to(S.STAGED, restart=restart_needed(self._settings, settings))
+        restart = restart_needed(self._settings, settings)
+        self._to(S.STAGED, restart=restart, usual_s=self._flow.usual_s)
         self._put_into_effect()
 
     def _put_into_effect(self) -> None:
-        rollout = self._rollout
+        rollout = self.rollout
         try:
             settings = self._validated(rollout.candidate)
         except BadConfig as error:
@@ -336,25 +297,32 @@ class ConfigRollout:
 
     def _begin_probation(self) -> None:
         self._probation = Probation()
+        self._flow = replace(self._flow, quiet_s=0.0)
         self._to(S.PROBATION)
 
     def _prove(self, step_s: float, unhealthy: str | None) -> None:
         length_s = self._settings.rollout.probation_s
-        self._probation, state = judge_probation(self._probation, step_s, unhealthy, length_s)
+        complaint = unhealthy or judge_flow(self.rollout.usual_s, self._flow.quiet_s)
+        self._probation, state = judge_probation(self._probation, step_s, complaint, length_s)
         if state is S.CONFIRMED:
             self._confirm("")
         elif state is S.ROLLED_BACK:
-            self._undo(S.ROLLED_BACK, f"not healthy with it: {self._probation.reason}")
+            why = f"not healthy with it: {self._probation.reason}"
+            more = self.rollout.failures + 1 < MAX_FAILURES
+            if self.rollout.moves_broker and more:
+                self._undo(S.FAILED, f"{why}; it is tried again, alternately with the one before")
+            else:
+                self._undo(S.ROLLED_BACK, why)
 
     def _confirm(self, reason: str) -> None:
-        rollout = self._rollout
+        rollout = self.rollout
         self._settle(
             S.CONFIRMED, reason, confirmed=rollout.candidate, previous=rollout.confirmed, failures=0
         )
 
     def _undo(self, state: RolloutState, reason: str) -> None:
         """Back to the last good settings; saved first, so that a crash in between ends there."""
-        rollout = self._rollout
+        rollout = self.rollout
         good = self._good_settings()
         by_restart = bool(rollout.restart)
         failures = rollout.failures + 1
@@ -386,7 +354,7 @@ class ConfigRollout:
         if not self._own.rollout.remote:
             return self._own
         try:
-            return self._validated(self._rollout.confirmed)
+            return self._validated(self.rollout.confirmed)
         except BadConfig as error:
             log.warning("config_confirmed_unusable", reason=str(error), running="the local file")
             return self._own
@@ -399,7 +367,7 @@ class ConfigRollout:
         self._move(S.ROLLED_BACK, reason=outcome.reason, outcome=outcome)
 
     def _outcome(self, state: RolloutState, reason: str) -> Outcome:
-        return Outcome(state=state, revision=self._rollout.revision, reason=reason[:4000])
+        return Outcome(state=state, revision=self.rollout.revision, reason=reason[:4000])
 
     def _settle(self, state: RolloutState, reason: str, **changes: object) -> None:
         """The candidate came to its end."""
@@ -410,37 +378,18 @@ class ConfigRollout:
         self._tell()
 
     def _move(self, state: RolloutState, **changes: object) -> None:
-        before = self._rollout
-        self._keep(move(before, state, **changes))
+        before = self.rollout
+        self._journal.keep(move(before, state, **changes))
         log.info(
             "config_rollout",
-            revision=self._rollout.revision,
+            revision=self.rollout.revision,
             before=before.state.value,
             state=state.value,
-            reason=self._rollout.reason,
+            reason=self.rollout.reason,
         )
-
-    def _save(self, **changes: object) -> None:
-        self._keep(self._rollout.model_copy(update=changes))
-        self._tell()
 
     def _tell(self) -> None:
         self._effects.report(self.reported())
-
-    def _keep(self, rollout: Rollout) -> None:
-        self._memory.save(rollout.model_dump_json().encode("utf-8"))
-        self._rollout = rollout
-
-    def _recall(self) -> Rollout:
-        saved = self._memory.load()
-        if saved is None:
-            return Rollout()
-        try:
-            return Rollout.model_validate_json(saved)
-        except ValidationError as error:
-            # A gateway that starts with its own file is better than one that does not start.
-            log.warning("config_state_unreadable", error=str(error)[:500])
-            return Rollout(reason="the saved state of the roll-out was unreadable and is lost")
 
 
 def _same_settings(content: Content | None) -> dict[str, Any]:

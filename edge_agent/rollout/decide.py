@@ -8,7 +8,7 @@ from typing import Literal
 
 from edge_agent.errors import IllegalTransition
 from edge_agent.finding import Record
-from edge_agent.rollout.document import Content
+from edge_agent.rollout.document import Content, Signed
 
 
 class RolloutState(StrEnum):
@@ -45,7 +45,7 @@ TRANSITIONS: dict[RolloutState, frozenset[RolloutState]] = {
     S.VERIFIED: frozenset({S.STAGED, S.REJECTED, S.CONFIRMED, S.RECEIVED}),
     S.STAGED: frozenset({S.APPLYING, S.REJECTED}),
     S.APPLYING: frozenset({S.APPLYING, S.PROBATION, S.ROLLED_BACK, S.FAILED}),
-    S.PROBATION: frozenset({S.APPLYING, S.CONFIRMED, S.ROLLED_BACK}),
+    S.PROBATION: frozenset({S.APPLYING, S.CONFIRMED, S.ROLLED_BACK, S.FAILED}),
     S.CONFIRMED: frozenset({S.RECEIVED}),
     S.REJECTED: frozenset({S.RECEIVED}),
     S.ROLLED_BACK: frozenset({S.RECEIVED}),
@@ -54,7 +54,8 @@ TRANSITIONS: dict[RolloutState, frozenset[RolloutState]] = {
 """Every legal move. ``RECEIVED`` goes straight to a state at rest when the document is a known
 one and that is what it came to. ``VERIFIED → RECEIVED``: a newer one came while it waited for its
 ``not_before``; ``→ CONFIRMED``: it changes nothing. ``PROBATION`` or ``APPLYING → APPLYING``: the
-daemon died and starts once more with the candidate. ``FAILED → STAGED``: another try."""
+daemon died and starts once more with the candidate. ``PROBATION → FAILED → STAGED``: a broker that
+was not reached is tried alternately with the one before. ``FAILED → STAGED``: another try."""
 
 MAX_FAILURES = 3
 """After so many failed tries or dead starts a revision is put aside for good."""
@@ -63,18 +64,17 @@ MAX_FAILURES = 3
 class Outcome(Record):
     """What a document came to."""
 
-    state: RolloutState
+    state: str
     revision: int | None
     reason: str
     document: str | None = None
     """SHA-256 of its payload."""
 
 
-class Rollout(Record):
-    """The whole state of the configuration roll-out; one document on disk."""
+class Ledger(Record):
+    """What every roll-out keeps of the documents that came; one document on disk."""
 
     schema_version: Literal[1] = 1
-    state: RolloutState = S.NONE
     revision: int | None = None
     """Of the latest document, as far as it could be read."""
     digest: str | None = None
@@ -82,19 +82,17 @@ class Rollout(Record):
     reason: str = ""
     payload: str | None = None
     """Base64 of the payload, while it is RECEIVED."""
-    candidate: Content | None = None
+    candidate: Signed | None = None
     """The latest document that was verified."""
     outcome: Outcome | None = None
     """What the candidate came to."""
-    restart: tuple[str, ...] = ()
-    """The keys for which the candidate needs a restart."""
     starts: int = 0
     """How often the candidate was started, live or by a start of the daemon."""
     failures: int = 0
     """How often putting the candidate into effect failed."""
-    confirmed: Content | None = None
-    """What is good; None: the local file alone."""
-    previous: Content | None = None
+    confirmed: Signed | None = None
+    """What is good."""
+    previous: Signed | None = None
     """What was good before."""
     highest: int = 0
     """The highest revision ever verified; stored before it is applied."""
@@ -105,10 +103,34 @@ class Rollout(Record):
     refused: Outcome | None = None
     """The last document that was refused while another one was under way."""
 
+
+class Rollout(Ledger):
+    """The whole state of the configuration roll-out. ``confirmed`` None: the local file alone."""
+
+    state: RolloutState = S.NONE
+    candidate: Content | None = None
+    restart: tuple[str, ...] = ()
+    """The keys for which the candidate needs a restart."""
+    usual_s: float | None = None
+    """Longest pause of the telemetry before the candidate was put into effect."""
+    confirmed: Content | None = None
+    previous: Content | None = None
+
     @property
     def at_rest(self) -> bool:
         """Whether nothing is under way."""
         return self.state in _AT_REST
+
+    @property
+    def moves_broker(self) -> bool:
+        """Whether the candidate changes how the broker is reached."""
+        return any(key.startswith("mqtt.") for key in self.restart)
+
+    @property
+    def alternating(self) -> bool:
+        """Whether the candidate's broker will be tried again by itself."""
+        again = self.state is S.FAILED and self.failures < MAX_FAILURES
+        return again and self.moves_broker and self.waiting is None
 
 
 def move(rollout: Rollout, state: RolloutState, **changes: object) -> Rollout:
@@ -134,7 +156,7 @@ class Verdict(StrEnum):
     """Its revision went back, or was used for another document."""
 
 
-def judge_revision(rollout: Rollout, revision: int, digest: str) -> tuple[Verdict, str]:
+def judge_revision(rollout: Ledger, revision: int, digest: str) -> tuple[Verdict, str]:
     """Whether the document with ``revision`` and body ``digest`` goes, and why not."""
     if rollout.confirmed is not None and digest == rollout.confirmed.digest:
         return Verdict.SAME, "in effect already"
@@ -149,8 +171,15 @@ def judge_revision(rollout: Rollout, revision: int, digest: str) -> tuple[Verdic
         return Verdict.NEW, ""
     if outcome is None:
         return Verdict.SAME, "under way"
-    again = outcome.state is S.FAILED and rollout.failures < MAX_FAILURES
+    again = outcome.state == S.FAILED and rollout.failures < MAX_FAILURES
     return Verdict.RETRY if again else Verdict.SAME, outcome.reason
+
+
+def known_outcome(ledger: Ledger, content: Signed) -> str:
+    """The state that a document came to which was dealt with before."""
+    if ledger.confirmed is not None and ledger.confirmed.digest == content.digest:
+        return "confirmed"
+    return ledger.outcome.state if ledger.outcome is not None else "rejected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,3 +224,38 @@ def judge_probation(
     if after.unhealthy_s >= length_s or after.total_s >= PATIENCE * length_s:
         return after, S.ROLLED_BACK
     return after, S.PROBATION
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """How telemetry comes, seen at each tick."""
+
+    count: int = 0
+    """Readings so far."""
+    quiet_s: float = 0.0
+    """Since the last reading."""
+    usual_s: float | None = None
+    """The longest pause between readings of late; None: none came lately."""
+
+
+FORGET_S = 300.0
+"""After so long a silence, silence is usual."""
+QUIET_FACTOR, SHORTEST_QUIET_S = 3.0, 3.0
+"""Telemetry has stopped after so many usual pauses, and at the least this long."""
+
+
+def watch_flow(flow: Flow, step_s: float, count: int) -> Flow:
+    """``flow`` after ``step_s`` more seconds, with ``count`` readings by now."""
+    step = min(max(step_s, 0.0), LONGEST_STEP_S)
+    quiet = flow.quiet_s + step
+    if count == flow.count:
+        return replace(flow, quiet_s=quiet, usual_s=flow.usual_s if quiet < FORGET_S else None)
+    decayed = (flow.usual_s or 0.0) * 0.98
+    return Flow(count=count, usual_s=max(quiet, decayed))
+
+
+def judge_flow(usual_s: float | None, quiet_s: float) -> str | None:
+    """What is wrong with telemetry that came every ``usual_s`` seconds before a change."""
+    if usual_s is None or quiet_s <= max(QUIET_FACTOR * usual_s, SHORTEST_QUIET_S):
+        return None
+    return f"no telemetry for {quiet_s:.0f} s; before the change, pauses had {usual_s:.1f} s"

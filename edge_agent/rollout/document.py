@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -46,10 +46,9 @@ SECRET_WORDS = frozenset({"password", "passphrase", "secret", "username", "token
 shown: the secrets themselves lie in files and never in a document."""
 
 
-class Desired(Record):
-    """The body of a configuration document."""
+class Addressed(Record):
+    """What every desired document begins with."""
 
-    kind: Literal["config"] = "config"
     agent: str | None = Field(default=None, max_length=64)
     """The one gateway that it is for, or …"""
     group: str | None = Field(default=None, max_length=64)
@@ -60,6 +59,18 @@ class Desired(Record):
     """Counts only while the gateway's clock is trusted; until then the document waits."""
     expires: AwareDatetime | None = None
     """Counts only while the gateway's clock is trusted."""
+
+    @model_validator(mode="after")
+    def _one_addressee(self) -> Self:
+        if (self.agent is None) == (self.group is None):
+            raise ValueError("name either agent or group: whom it is for")
+        return self
+
+
+class Desired(Addressed):
+    """The body of a configuration document."""
+
+    kind: Literal["config"] = "config"
     settings: dict[str, Any] | None = None
     """Whole settings."""
     patch: dict[str, Any] | None = None
@@ -71,9 +82,7 @@ class Desired(Record):
     settings as they are."""
 
     @model_validator(mode="after")
-    def _one_of_each(self) -> Desired:
-        if (self.agent is None) == (self.group is None):
-            raise ValueError("name either agent or group: whom it is for")
+    def _one_content(self) -> Self:
         parts = sum(part is not None for part in (self.settings, self.patch, self.restore))
         if parts > 1 or (parts == 0 and self.trust is None):
             raise ValueError("give one of settings (whole), patch (RFC 7396) and restore")
@@ -82,8 +91,8 @@ class Desired(Record):
         return self
 
 
-class Content(Record):
-    """What a revision makes of the settings, as it is kept."""
+class Signed(Record):
+    """A verified document, as it is kept."""
 
     revision: int
     digest: str
@@ -91,6 +100,11 @@ class Content(Record):
     signed_by: str | None
     not_before: float | None = None
     """Unix seconds."""
+
+
+class Content(Signed):
+    """What a revision makes of the settings."""
+
     settings: dict[str, Any] | None = None
     patch: dict[str, Any] | None = None
     """Both None: nothing but the local file."""

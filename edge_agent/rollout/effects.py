@@ -34,4 +34,6 @@ class Effects:
     """Ask for an orderly restart of the daemon, saying why. May return."""
     report: Callable[[dict[str, Any]], None] = _nobody
     """Called after each change with ``reported()``."""
+    readings: Callable[[], int] = lambda: 0
+    """Readings decoded since the daemon was built; where they came before, they must go on."""
     clock_trusted: Callable[[], bool] = lambda: True

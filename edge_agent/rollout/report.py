@@ -33,6 +33,7 @@ def reported(
         "state": rollout.state.value,
         "result": _result(rollout.state),
         "reason": rollout.reason,
+        "final": rollout.at_rest and not rollout.alternating,
         "failures": rollout.failures,
         "highest_revision": rollout.highest,
         "waiting_revision": rollout.waiting_revision,

@@ -34,6 +34,7 @@ class Gateway:
     restarts: int = 0
     why: str = ""
     clock_trusted: bool = True
+    readings: int = 0
     rollout: ConfigRollout = field(init=False)
 
     def boot(self) -> Settings:
@@ -44,6 +45,7 @@ class Gateway:
             apply=self._apply,
             restart=self._restart,
             report=self.reports.append,
+            readings=lambda: self.readings,
             clock_trusted=lambda: self.clock_trusted,
         )
         self.rollout = ConfigRollout(self.file, memory, effects)
