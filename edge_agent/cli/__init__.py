@@ -16,6 +16,7 @@ from edge_agent.cli.config import app as config_app
 from edge_agent.cli.decode import decode
 from edge_agent.cli.demo import demo
 from edge_agent.cli.discover import discover
+from edge_agent.cli.diagnose import diagnose
 from edge_agent.cli.replay import replay
 from edge_agent.cli.run import run
 from edge_agent.cli.simulate import simulate
@@ -35,6 +36,7 @@ app.command()(run)
 app.command()(check)
 app.command()(decode)
 app.command()(discover)
+app.command()(diagnose)
 app.command()(demo)
 app.command()(simulate)
 app.command()(replay)
