@@ -18,26 +18,8 @@ from edge_agent.decode.discovery import Discovery, Seen, SeenSignal
 from edge_agent.decode.name import name_fault
 from edge_agent.errors import BadConfig, BadPayload
 
-KINDS = frozenset(
-    [
-        "telemetry",
-        "state",
-        "status",
-        "data",
-        "values",
-        "measurements",
-        "measurement",
-        "sensor",
-        "sensors",
-        "json",
-        "rx",
-        "up",
-        "event",
-        "events",
-        "metrics",
-        "readings",
-    ]
-)
+KINDS = frozenset({"telemetry", "state", "status", "data", "values", "measurements", "readings"})
+KINDS |= {"measurement", "sensor", "sensors", "json", "rx", "up", "event", "events", "metrics"}
 """Last levels that name neither machine nor signal."""
 
 WORD_VALUE = re.compile(r"value_json\.([A-Za-z0-9_.]+)|value_json\[['\"]([^'\"]+)['\"]\]")
