@@ -27,10 +27,13 @@ from edge_agent.inference.native import (
     LoadedModel,
     Row,
 )
+from edge_agent.inference.prefix_store import PrefixStore
 from edge_agent.inference.prefixes import Prefix, Prefixes
 from edge_agent.inference.sampling import Sampler, greedy
 
 KEPT_PREFIXES = 8
+STORED_TOKENS = 64
+"""Shorter prefixes are computed faster than read."""
 MAX_ANSWERS = 16
 """Answers in the making at once."""
 
@@ -50,7 +53,15 @@ class NoRoom(Unavailable):
 class Engine:
     """Owns model, context and everything in the KV cache. One thread; ``interrupt`` from any."""
 
-    def __init__(self, path: str, manifest: Manifest, sha256: str, shape: ContextShape) -> None:
+    def __init__(
+        self,
+        path: str,
+        manifest: Manifest,
+        sha256: str,
+        shape: ContextShape,
+        store: PrefixStore | None = None,
+    ) -> None:
+        self._store = store
         self.identity = ModelIdentity(name=manifest.name, sha256=sha256, tier=manifest.tier)
         self._manifest = manifest
         self.model = LoadedModel(path)
@@ -186,12 +197,23 @@ class Engine:
         self._make_room(len(tokens) + more)
         sequence = self._free.pop()
         try:
-            self._feed(sequence, 0, list(tokens), ticket)
+            cached = self._restored(sequence, tokens)
+            if not cached:
+                self._feed(sequence, 0, list(tokens), ticket)
+                if self._store is not None and len(tokens) >= STORED_TOKENS:
+                    self._store.save(tokens, self.context.state(sequence))
         except BaseException:
             self.context.drop(sequence)
             self._free.append(sequence)
             raise
-        return self._prefixes.keep(tokens, sequence), 0
+        return self._prefixes.keep(tokens, sequence), cached
+
+    def _restored(self, sequence: int, tokens: tuple[int, ...]) -> int:
+        """How many of ``tokens`` could be had from disk: all or none."""
+        state = self._store.load(tokens) if self._store is not None else None
+        if state is None or not self.context.restore(sequence, state):
+            return 0
+        return len(tokens)
 
     def _prefill(self, answer: Answer, prompt: Prompt) -> None:
         self.context.drop(answer.sequence)
