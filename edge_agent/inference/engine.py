@@ -17,6 +17,7 @@ from edge_agent.errors import BadAnswer, EdgeAgentError, Unavailable
 from edge_agent.inference import template
 from edge_agent.inference.answer import Answer, Meter, Prompt, Ticket
 from edge_agent.inference.constraint import Constraint, grammar_for
+from edge_agent.inference.contention import ThreadChoice
 from edge_agent.inference.likelihood import score_choice
 from edge_agent.inference.manifest import Manifest
 from edge_agent.inference.native import (
@@ -77,6 +78,8 @@ class Engine:
         self._free = list(range(shape.sequences))
         self._running: list[Answer] = []
         self._wake = threading.Event()
+        self._threads = shape.threads
+        self._choice = ThreadChoice()
         self.last_constraint_s = 0.0
         """Time that the last finished answer spent in its grammar (for benches)."""
         self.last_decode_calls = 0
@@ -121,7 +124,7 @@ class Engine:
         constraint = Constraint(self._tokenizer, grammar_for(request.json_schema))
         prompt = self._tokenized(request)
         self._check_length(prompt.length, request)
-        self.context.set_threads(request.threads)
+        self._threads = request.threads
         reserved = prompt.reserve(request.max_tokens)
         prefix, meter.cached = self._prefix(prompt.head, reserved, ticket)
         sampler = None
@@ -244,7 +247,7 @@ class Engine:
             if reason is not None:
                 raise Unavailable(reason)
             try:
-                self.context.decode(rows)
+                self._compute(rows)
             except Aborted:
                 self._undo(rows)
             except CacheFull:
@@ -253,6 +256,15 @@ class Engine:
                     raise Unavailable("the KV cache is full; try again later") from None
             else:
                 return
+
+    def _compute(self, rows: list[Row]) -> None:
+        """One batch, with as many threads as the machine has cores to spare."""
+        started, cpu = time.monotonic(), time.process_time()
+        threads = self._choice.pick(self._threads, started)
+        self.context.set_threads(threads)
+        self.context.decode(rows)
+        now = time.monotonic()
+        self._choice.observe(threads, now - started, time.process_time() - cpu, now)
 
     def _undo(self, rows: list[Row]) -> None:
         first: dict[int, int] = {}
@@ -278,7 +290,7 @@ class Engine:
                 fed.append((answer, len(rows) - 1))
         self.context.rearm()
         try:
-            self.context.decode(rows)
+            self._compute(rows)
         except Aborted:
             self._undo(rows)
             return []
