@@ -142,6 +142,7 @@ class Agent:
             apply=self.apply,
             restart=self._ask_for_restart,
             report=self._report_settings,
+            readings=lambda: self._intake.readings,
         )
 
     def _report_settings(self, report: dict[str, Any]) -> None:
@@ -283,7 +284,9 @@ class Agent:
         loop = self._supervisor.add("control")
         self._health = Health(self._sections())
         operations = Operations(self.store, self._intake, self._health.report, self._wake)
-        self._commands = Commands(self.settings, operations.commands())
+        self._commands = Commands(
+            self.settings, operations.commands(), anchors=self._rollout.anchors
+        )
         own = self.settings.topic
         self._control = Control(
             self._control_inbox,

@@ -17,6 +17,7 @@ from edge_agent.config.settings import StoreSection
 from edge_agent.finding import Finding, IncidentPhase, Window
 from edge_agent.job import Job, JobState, job_id_for
 from edge_agent.store.database import Store
+from edge_agent.store.jobs import MAX_WAIT_S
 
 DESIRED, REPORTED = "edge/gw1/config/desired", "edge/gw1/config/reported"
 LIVE = {"health": {"interval_s": 1}}
@@ -90,7 +91,7 @@ def has_learned(rows: int) -> Any:  # noqa: ANN401 - a predicate for wait_for
 
 
 def park_a_job(state_dir: Path) -> None:
-    """A job that is due tomorrow: it must still be queued in the end."""
+    """A job that is due long after the test: it must still be queued in the end."""
     finding = Finding(
         incident_id="i1",
         phase=IncidentPhase.OPENED,
@@ -109,7 +110,7 @@ def park_a_job(state_dir: Path) -> None:
         equipment="pump-9",
         finding=finding,
         created_at=time.time(),
-        not_before=time.time() + 86_400,
+        not_before=time.time() + 0.9 * MAX_WAIT_S,
     )
     store = Store.open(state_dir, StoreSection(state_dir=state_dir))
     store.jobs.enqueue(job)
