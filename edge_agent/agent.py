@@ -13,7 +13,7 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import structlog
@@ -30,6 +30,7 @@ from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
 from edge_agent.diagnose.library import CardLibrary
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
+from edge_agent.errors import Unavailable
 from edge_agent.govern.governor import Governor
 from edge_agent.health import Health
 from edge_agent.inbox import Inbox
@@ -45,11 +46,13 @@ from edge_agent.publish.publisher import Backlog, Line, Publisher
 from edge_agent.rollout.apply import ConfigRollout
 from edge_agent.rollout.commands import Commands
 from edge_agent.rollout.effects import Effects, Memory
+from edge_agent.store.connection import FATAL
 from edge_agent.store.database import Store
-from edge_agent.supervisor import Supervisor, notify
+from edge_agent.supervisor import Loop, Supervisor, notify
 from edge_agent.telemetry import Message
 
 log = structlog.get_logger(__name__)
+Result = TypeVar("Result")
 
 BASELINE = "baseline"
 """Kind of the snapshots that hold what detection has learned."""
@@ -87,6 +90,7 @@ class Agent:
     def __init__(self, document: Mapping[str, Any], base: Path) -> None:
         self._base = base
         self._restart = threading.Event()
+        self._draining = threading.Event()
         self._session = str(uuid4())
         self._started = time.time()
         own = self._validate(document)
@@ -214,8 +218,7 @@ class Agent:
         detection.restore(self.store.snapshots.all(BASELINE))
         effects = IntakeEffects(
             acknowledge=self._broker.ack,
-            record=self._casebook.record,
-            transaction=self.store.transaction,
+            record=lambda found: self._persist(lambda: self._casebook.record(found), loop),
             save_snapshots=lambda found: self.store.snapshots.put_all(BASELINE, found),
             beat=loop.beat,
         )
@@ -232,6 +235,10 @@ class Agent:
         loop.run = intake.run
         return intake
 
+    def _persist(self, work: Callable[[], Result], loop: Loop) -> Result:
+        """Do ``work`` durably: a full disk makes the loop wait, it does not end it."""
+        return self.store.persist(work, give_up=self._draining.is_set, beat=loop.beat)
+
     def _new_decoder(self, settings: Settings) -> Decoder:
         return Decoder(settings.telemetry, settings.agent.topic_prefix)
 
@@ -241,9 +248,9 @@ class Agent:
     def _build_diagnosis(self) -> None:
         loop = self._supervisor.add("diagnosis")
         desk = Desk(
-            claim=lambda: self.store.jobs.claim(time.time()),
-            finish=self._casebook.finish,
-            retry=self.store.jobs.retry,
+            claim=lambda: self._persist(lambda: self.store.jobs.claim(time.time()), loop),
+            finish=lambda *end: self._persist(lambda: self._casebook.finish(*end), loop),
+            retry=lambda *again: self._persist(lambda: self.store.jobs.retry(*again), loop),
             admit=self._admit,
             charge=self._charge,
             complete=self._complete,
@@ -368,7 +375,7 @@ class Agent:
             self._governor.observe_worker(self._worker.status().pid)
             self._broker.ensure_running()
             self._governor.sample()
-            complaint = self._supervisor.complaint()
+            complaint = self._complaint()
             if self._supervisor.failed.is_set():
                 log.error("agent_failed", reason=complaint)
                 return Ending.FAILED
@@ -376,20 +383,32 @@ class Agent:
                 notify("WATCHDOG=1")
             else:
                 log.error("watchdog_withheld", reason=complaint)
+            self.store.upkeep.turn(time.monotonic())
             if time.monotonic() >= next_health:
                 next_health = time.monotonic() + self.settings.health.interval_s
                 self._tell_health()
         return Ending.STOPPED
 
+    def _complaint(self) -> str | None:
+        """What is wrong with any thread of ours, or None."""
+        if not self._broker.healthy():
+            return "the network thread is dead or stands still"
+        return self._supervisor.complaint()
+
     def _tell_health(self) -> None:
         report = self._health.report()
-        self._health.write(self.settings.store.state_dir / "status.json")
-        self.store.snapshots.put(GOVERNOR, GOVERNOR, self._governor.snapshot())
-        self._casebook.send(health_message(self._casebook.root, report, time.time()))
+        try:
+            self._health.write(self.settings.store.state_dir / "status.json")
+            self.store.snapshots.put(GOVERNOR, GOVERNOR, self._governor.snapshot())
+            self._casebook.send(health_message(self._casebook.root, report, time.time()))
+        except FATAL:
+            raise
+        except (Unavailable, OSError) as error:
+            log.warning("health_not_told", reason=str(error))
 
     def _tick(self) -> None:
         """What time alone moves: a revision under probation, jobs that came too late."""
-        complaint = self._supervisor.complaint()
+        complaint = self._complaint()
         if complaint is None and not self._broker.status().connected:
             complaint = "the broker is not reachable"
         self._rollout.tick(time.time(), complaint)
@@ -431,6 +450,7 @@ class Agent:
 
     def _drain(self, halts: Mapping[str, threading.Event]) -> None:
         """Intake first, then jobs, then what the broker still takes."""
+        self._draining.set()
         grace = self.settings.agent.shutdown_grace_s
         for name in ("control", "intake", "diagnosis", "publisher"):
             halts[name].set()

@@ -15,6 +15,7 @@ import structlog
 from edge_agent.card import Card
 from edge_agent.config.settings import Settings
 from edge_agent.diagnosis import Diagnosis
+from edge_agent.errors import Unavailable
 from edge_agent.finding import Finding
 from edge_agent.job import Job, JobState
 from edge_agent.outgoing import Outgoing
@@ -24,6 +25,7 @@ from edge_agent.publish.message import (
     incident_message,
     response_message,
 )
+from edge_agent.store.connection import FATAL
 from edge_agent.store.database import Store
 from edge_agent.telemetry import Message
 from edge_agent.triage import job_for
@@ -114,13 +116,17 @@ class Casebook:
 
     def note_dead_letter(self, message: Message, reason: str, suppressed: int) -> None:
         """Tell whoever watches ``…/deadletter`` what could not be read, and why."""
-        self.send(
-            dead_letter_message(
-                self.root,
-                topic=message.topic,
-                payload=message.payload,
-                reason=reason,
-                now=time.time(),
-                suppressed=suppressed,
-            )
+        note = dead_letter_message(
+            self.root,
+            topic=message.topic,
+            payload=message.payload,
+            reason=reason,
+            now=time.time(),
+            suppressed=suppressed,
         )
+        try:
+            self.send(note)
+        except FATAL:
+            raise
+        except Unavailable as error:
+            log.warning("dead_letter_dropped", reason=str(error))

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 
 import structlog
 
+from edge_agent.errors import Unavailable
 from edge_agent.inbox import Inbox
+from edge_agent.store.connection import FATAL
 from edge_agent.telemetry import Message
 
 log = structlog.get_logger(__name__)
 
 BATCH = 20
+RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,24 @@ class Control:
         while not stop.is_set():
             self.beat()
             for message in self.inbox.take(BATCH, 1.0):
-                self.handle(message)
-            self.tick()
+                self.insist(lambda: self.handle(message), stop)  # noqa: B023 - called at once
+            self.insist(self.tick, stop)
+
+    def insist(self, work: Callable[[], None], stop: threading.Event) -> None:
+        """Do ``work`` again and again while the disk is full; unacknowledged, a message that could
+        not be handled before ``stop`` comes again."""
+        while True:
+            try:
+                work()
+            except FATAL:
+                raise
+            except Unavailable as error:
+                log.warning("control_waits", reason=str(error))
+                self.beat()
+                if stop.wait(RETRY_S):
+                    return
+            else:
+                return
 
     def handle(self, message: Message) -> None:
         """One message to its handler; unknown topics are logged, never an error."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import structlog
@@ -18,7 +17,7 @@ import structlog
 from edge_agent.deadletter import DeadLetters
 from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
-from edge_agent.errors import BadPayload
+from edge_agent.errors import BadPayload, Unavailable
 from edge_agent.finding import Finding
 from edge_agent.inbox import Inbox
 from edge_agent.telemetry import Message, Reading
@@ -35,8 +34,8 @@ class IntakeEffects:
 
     acknowledge: Callable[[Message], None]
     record: Callable[[Sequence[Finding]], None]
-    """Store findings with their messages and jobs, in the transaction that is open."""
-    transaction: Callable[[], AbstractContextManager[object]]
+    """Store findings with their messages and jobs, all or nothing; waits while the disk is full,
+    so that nothing is acknowledged meanwhile."""
     save_snapshots: Callable[[dict[str, bytes]], None]
     beat: Callable[[], None]
 
@@ -60,7 +59,11 @@ class Intake:
         self._dead_letters = dead_letters
         self._effects = effects
         self._snapshot_s = snapshot_s
+        self._batch = threading.Lock()
+        """Held from a batch's detection to its commit: a snapshot in between would hold an
+        incident that the store does not know."""
         self._turn = threading.Lock()
+        """Held while the detection is looked at or changed; never while waiting for a disk."""
         self.messages = 0
         self.readings = 0
 
@@ -70,13 +73,14 @@ class Intake:
         while not stop.is_set():
             self._effects.beat()
             batch = self._inbox.take(BATCH, 0.25)
-            with self._turn:
-                self.take(batch)
+            self.take(batch)
             if time.monotonic() - saved_at >= self._snapshot_s:
                 self.save()
                 saved_at = time.monotonic()
-        with self._turn:
-            self._commit(self._detection.flush(), ())
+        with self._batch:
+            with self._turn:
+                findings = self._detection.flush()
+            self._commit(findings, ())
         self.save()
 
     def take(self, batch: Sequence[Message]) -> None:
@@ -89,13 +93,14 @@ class Intake:
                 self._dead_letters.add(message, str(error), time.monotonic())
         self.messages += len(batch)
         self.readings += len(readings)
-        findings = self._detection.observe(readings) if readings else []
-        self._commit(findings, batch)
+        with self._batch:
+            with self._turn:
+                findings = self._detection.observe(readings) if readings else []
+            self._commit(findings, batch)
 
     def _commit(self, findings: Sequence[Finding], batch: Sequence[Message]) -> None:
         if findings:
-            with self._effects.transaction():
-                self._effects.record(findings)
+            self._effects.record(findings)
         for message in batch:
             if message.ack is not None:
                 self._effects.acknowledge(message)
@@ -104,12 +109,16 @@ class Intake:
         """Persist the baselines that changed: what a crash may forget is bounded by this."""
         with self._turn:
             snapshots = self._detection.snapshots()
-        if snapshots:
+        if not snapshots:
+            return
+        try:
             self._effects.save_snapshots(snapshots)
+        except Unavailable as error:
+            log.warning("baselines_not_saved", reason=str(error))
 
     def swap(self, decoder: Decoder, rebuild: Callable[[Detection], Detection]) -> None:
         """Put new stages in between two batches; ``rebuild`` makes one from the old one."""
-        with self._turn:
+        with self._batch, self._turn:
             self._detection = rebuild(self._detection)
             self._decoder = decoder
 

@@ -59,17 +59,20 @@ class Client:
         *,
         client_id: str = "",
         window: int = 200,
+        stall_s: float = STALL_S,
         deliver: Callable[[str, bytes], None] | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._client_id = client_id
         self._window = window
+        self._stall_s = stall_s
         self._in_flight = 0
         self._acked = threading.Condition()
         self._deliver = deliver
         self._wanted: tuple[str, ...] = ()
         self._refused = ""
         self._client: paho.Client | None = None
+        self._subscribed = threading.Event()
         self.protocol = ""
 
     def __enter__(self) -> Client:
@@ -134,6 +137,7 @@ class Client:
         client.on_disconnect = on_disconnect
         client.on_publish = self._acknowledged
         client.on_message = self._received
+        client.on_subscribe = self._heard
         try:
             client.connect(self._endpoint.host, self._endpoint.port, keepalive=30)
         except OSError as error:
@@ -160,6 +164,16 @@ class Client:
         if self._deliver is not None:
             self._deliver(message.topic, bytes(message.payload))
 
+    def _heard(
+        self, _client: paho.Client, _data: object, _mid: int, _codes: object, _props: object
+    ) -> None:
+        self._subscribed.set()
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether the broker has confirmed a subscription."""
+        return self._subscribed.is_set()
+
     def subscribe(self, filters: Iterable[str]) -> None:
         """Subscribe at QoS 1, again after each reconnect."""
         self._wanted = tuple(filters)
@@ -170,7 +184,7 @@ class Client:
     ) -> None:
         """Send at QoS 1; blocks while the window of unacknowledged messages is full."""
         client = self._connected()
-        self._wait_below(self._window, STALL_S)
+        self._wait_below(self._window, self._stall_s)
         if self._refused:
             raise Unavailable(
                 f"broker {self._where}: refused {topic}: {self._refused}; check its access list"

@@ -184,12 +184,19 @@ def _diagnose(
     except (BadAnswer, Unavailable) as error:
         if time.monotonic() <= end:
             outcome.failures[str(error)[:80]] += 1
-        governor.charge(time.monotonic() - start, 0.0, 0, 0, None, MODEL)
+        governor.charge(time.monotonic() - start, 0.0, 0, 0, None)
         return
     outcome.answers.append(answer)
     outcome.joules.append(answer.cpu_seconds * outcome.options.watts_per_core)
     wall = time.monotonic() - start
-    governor.charge(wall, answer.cpu_seconds, answer.tokens_in, answer.tokens_out, None, MODEL)
+    governor.charge(
+        wall,
+        answer.cpu_seconds,
+        answer.tokens_in,
+        answer.tokens_out,
+        None,
+        tokens_forced=answer.tokens_forced,
+    )
 
 
 def _sample(

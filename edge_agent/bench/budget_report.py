@@ -48,6 +48,7 @@ def report(outcome: Outcome) -> dict[str, Any]:
             max((t.status.daemon_mb + t.status.worker_mb for t in outcome.traces), default=0.0), 1
         ),
         "levels": {name: round(n / len(outcome.traces), 3) for name, n in levels.items()},
+        "token_gap_s": round(_mean([a.token_gap_s for a in outcome.allowances]), 3),
         "threads": dict(Counter(allowance.threads for allowance in outcome.allowances)),
         "neighbour_ms": {"alone": outcome.alone_ms, "beside": outcome.beside_ms},
         "seconds": round(seconds, 1),

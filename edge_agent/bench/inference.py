@@ -37,6 +37,7 @@ def question(number: int, schema: dict[str, Any], max_tokens: int) -> dict[str, 
 def run_bench(
     model: Path,
     *,
+    tuned: Path | None = None,
     peers: Sequence[str],
     python: str | None,
     rounds: int,
@@ -44,16 +45,19 @@ def run_bench(
     context: int,
     say: Report,
 ) -> dict[str, Any]:
-    """Measure; the result has the keys that ``--json`` prints. ``python`` runs ``llama_server``."""
+    """Measure; the result has the keys that ``--json`` prints. ``python`` runs ``llama_server``.
+    ``tuned`` is the file that ``model tune`` made for our own engine, if any."""
     contenders: dict[str, Contender] = {}
     try:
         for name in (OURS, *peers):
             say(f"loading {name}")
             interpreter = python if name == "llama_server" else None
+            file = tuned if name == OURS and tuned is not None else model
             contenders[name] = start(
-                name, model, python=interpreter, threads=threads, context=context
+                name, file, python=interpreter, threads=threads, context=context
             )
-        return _measure(contenders, model, rounds, context, say)
+        result = _measure(contenders, tuned or model, rounds, context, say)
+        return {**result, "model": model.name, "our_file": (tuned or model).name}
     finally:
         for contender in contenders.values():
             contender.close()

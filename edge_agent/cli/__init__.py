@@ -26,6 +26,7 @@ app = typer.Typer(
     help="Diagnostic agent for factory gateways.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 app.add_typer(config_app)

@@ -29,13 +29,12 @@ def budget(
     from edge_agent.config.settings import LogSection
     from edge_agent.logs import configure_logs
 
-    configure_logs(LogSection(level="warning"))
-
     options = BudgetOptions(
         watts=watts, memory_mb=memory, seconds=seconds, window_s=window, model=model
     )
     if watts <= options.idle_watts:
         raise typer.BadParameter(f"--watts must be above the idle {options.idle_watts:g} W")
+    configure_logs(LogSection(level="warning"))
     console = Console(stderr=True, quiet=as_json)
     with console.status("starting the worker") as status:
         outcome = run(options, status.update)

@@ -31,10 +31,14 @@ def inference(
     """Time a diagnosis, cold and warm, alone and sixteen at once."""
     from edge_agent.bench.inference import PEERS, run_bench
     from edge_agent.inference.catalog import resolve
+    from edge_agent.inference.tuning import read_tuning
 
+    found = resolve(model, models_dir)
+    tuning = read_tuning(found.manifest.name, models_dir)
     with _progress(quiet=as_json) as say:
         result = run_bench(
-            resolve(model, models_dir).path,
+            found.path,
+            tuned=models_dir / tuning.file if tuning and tuning.file else None,
             peers=PEERS if peers else (),
             python=peer_python,
             rounds=rounds,

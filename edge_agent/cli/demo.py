@@ -25,7 +25,7 @@ def demo(
         typer.Option(exists=True, dir_okay=False, help="Equipment card that describes it."),
     ] = None,
     fault: Annotated[
-        FaultName, typer.Option(help="What goes wrong with the simulated pump.")
+        FaultName, typer.Option(metavar="NAME", help="What goes wrong with the simulated pump.")
     ] = FaultName.BEARING_WEAR,
     speed: Annotated[
         float, typer.Option(min=1, max=2000, help="Rows a second; learning goes four times faster.")
@@ -52,12 +52,31 @@ def demo(
 ) -> None:
     """Show the whole agent at work: a machine goes wrong, the local model says why.
 
-    Starts a broker on a free loopback port and the real daemon on it, plays a simulated pump (or
-    your recording) until the daemon has learned what is normal, lets a fault develop, and watches
-    the broker as any MQTT client would. Ends with exit code 0 only when a valid Diagnosis has come
-    over MQTT. Nothing stays behind: no process, no file.
+    Starts a broker on a free loopback port (mosquitto where it is installed, else amqtt) and the
+    real daemon on it, plays a simulated pump or your own recording until the daemon has learned
+    what is normal, lets a fault develop, and watches the broker as any MQTT client would. Nothing
+    stays behind: no process, no file.
 
-    Your own machine: edge-agent demo --data run.csv --card card.toml
+    Exit code 0: a valid Diagnosis of the fault came over MQTT. 1: none came in time, or something
+    broke; the folder with the logs is kept and named.
+
+    Faults, by the name to give:
+
+    - `inlet_valve_closing`: flow, suction and discharge pressure fall
+    - `outlet_valve_closing`: flow falls, discharge pressure rises
+    - `leak`: flow and discharge pressure fall, current rises, the tank empties
+    - `cavitation`: low tank and air: flow and current fall, vibration rises
+    - `imbalance`: vibration rises, nothing else
+    - `bearing_wear`: bearing temperature and vibration rise
+    - `blocked_cooling`: motor temperature rises, slowly
+    - `stuck_sensor`: an instrument repeats its last value
+    - `drifting_sensor`: an instrument drifts, the machine is well
+
+    Examples:
+
+    - `edge-agent demo`
+    - `edge-agent demo --fault cavitation --speed 50`
+    - `edge-agent demo --data run.csv --card card.toml`
     """
     from rich.console import Console
 

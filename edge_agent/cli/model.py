@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +14,7 @@ from edge_agent.errors import BadConfig
 
 if TYPE_CHECKING:
     from edge_agent.inference.manifest import Manifest
+    from edge_agent.inference.tuning import Trial, Tuning, Variant
 
 app = typer.Typer(name="model", help="The models of this gateway.", no_args_is_help=True)
 
@@ -113,6 +116,81 @@ def plan(
         "total": result.total,
     }
     _table(model, ["part", "MB"], [[name, f"{size / 1e6:.1f}"] for name, size in parts.items()])
+
+
+@app.command()
+def tune(
+    model: str,
+    models_dir: ModelsDir = DEFAULT_DIR,
+    kl: Annotated[float, typer.Option(help="Largest divergence from the original, nats.")] = 0.05,
+    agreement: Annotated[float, typer.Option(help="Least share of equal best tokens.")] = 0.9,
+    as_json: Json = False,
+) -> None:
+    """Find the fastest way to run a model here whose answers stay close to the original's."""
+    import os
+
+    from edge_agent.inference.catalog import resolve
+    from edge_agent.inference.tune import Limits
+    from edge_agent.inference.tune import tune as search
+
+    trials: list[tuple[Variant, Trial | str]] = []
+    threads = len(os.sched_getaffinity(0))
+    with _status("measuring the original", quiet=as_json) as say:
+
+        def tried(variant: Variant, outcome: Trial | str) -> None:
+            trials.append((variant, outcome))
+            say(f"{len(trials)} variants measured, last: {_words(variant)}")
+
+        tuning = search(
+            resolve(model, models_dir),
+            models_dir,
+            threads=threads,
+            limits=Limits(kl, agreement),
+            tried=tried,
+        )
+    if as_json:
+        rows = [
+            {"variant": v.model_dump(mode="json"), "failed": o}
+            if isinstance(o, str)
+            else o.model_dump(mode="json")
+            for v, o in trials
+        ]
+        typer.echo(json.dumps({**tuning.model_dump(mode="json"), "trials": rows}))
+        return
+    columns = ["variant", "prefill t/s", "decode ms", "KL", "agreement", ""]
+    _table(f"{model} on this machine", columns, [_trial_row(tuning, v, o) for v, o in trials])
+
+
+def _words(variant: Variant) -> str:
+    flash = {None: "", True: ", flash", False: ", no flash"}[variant.flash_attention]
+    return (
+        f"{variant.quantization}, {variant.threads} threads, batch {variant.batch}, "
+        f"KV {variant.kv_type}{flash}"
+    )
+
+
+def _trial_row(tuning: Tuning, variant: Variant, outcome: Trial | str) -> list[str]:
+    if isinstance(outcome, str):
+        return [_words(variant), "", "", "", "", f"did not run: {outcome}"]
+    return [
+        _words(variant),
+        f"{outcome.prefill_tokens_per_second:.0f}",
+        f"{outcome.decode_ms:.1f}",
+        f"{outcome.kl:.4f}",
+        f"{outcome.agreement:.3f}",
+        "chosen" if outcome == tuning.chosen else "",
+    ]
+
+
+@contextmanager
+def _status(text: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
+    if quiet:
+        yield lambda _text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text) as status:
+        yield status.update
 
 
 def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:

@@ -40,11 +40,19 @@ def replay(
 ) -> None:
     """Play a CSV recording to a broker, with the timestamps that it holds.
 
-    The first line names the columns; one is the time (ISO 8601, Unix seconds or milliseconds, or
-    a counter in seconds), each other one a signal. A unit may follow a name in brackets: flow
-    [L/min]. Empty cells are holes: that signal is left out of that row. Counters start now.
+    The first line names the columns. One is the time: ISO 8601 (UTC where no zone is given), Unix
+    seconds or milliseconds, or a counter in seconds, which then starts now. Each other one is a
+    signal; a unit may follow its name in brackets, as in `flow [L/min]`. Comma, semicolon and tab
+    separate; with semicolons, decimal commas are read too. Empty cells are holes: that signal is
+    left out of that row. Columns without a number are left out, and named by `--list`.
 
-    Example: edge-agent replay pump.csv.gz --equipment pump-7 --speed 60
+    Rows go out at QoS 1; with `--speed max` as fast as the broker acknowledges them.
+
+    Examples:
+
+    - `edge-agent replay pump.csv.gz --list`
+    - `edge-agent replay pump.csv.gz --equipment pump-7 --speed 60`
+    - `edge-agent replay pump.csv --topic site/a/pump-7 --speed max --json`
     """
     from edge_agent.recording import read_recording
 
@@ -111,6 +119,7 @@ def _play(
         console.print(
             f"{done.rows} rows → {topic} in {done.seconds:.1f} s ({per_second:.0f} rows/s)",
             highlight=False,
+            soft_wrap=True,
         )
 
 
@@ -162,4 +171,5 @@ def _show(recording: Recording, name: str, as_json: bool) -> None:
         f"one row each {recording.period_s:g} s (median), {recording.backwards} rows back in time"
         + (f", left out: {', '.join(recording.dropped)}" if recording.dropped else ""),
         highlight=False,
+        soft_wrap=True,
     )

@@ -15,55 +15,100 @@ from edge_agent.simulate.faults import DEFAULT_SENSOR, Fault, FaultName
 
 
 def simulate(
-    host: Annotated[str, typer.Option(help="Broker's name or address.")] = "localhost",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Broker's TCP port.")] = 1883,
+    host: Annotated[
+        str, typer.Option(help="Broker's name or address.", rich_help_panel="Broker")
+    ] = "localhost",
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Broker's TCP port.", rich_help_panel="Broker")
+    ] = 1883,
     equipment: Annotated[
-        str, typer.Option(help="Name of the machine: one level of a topic.")
+        str,
+        typer.Option(help="Name of the machine: one level of a topic.", rich_help_panel="Broker"),
     ] = "simulated-pump",
     topic: Annotated[
-        str, typer.Option(help="Topic; {equipment} is replaced.")
+        str, typer.Option(help="Topic; {equipment} is replaced.", rich_help_panel="Broker")
     ] = "plant/{equipment}/telemetry",
     fault: Annotated[
-        FaultName | None, typer.Option(help="Fault to develop; none if absent.")
+        FaultName | None,
+        typer.Option(
+            metavar="NAME", help="Fault to develop; none if absent.", rich_help_panel="Fault"
+        ),
     ] = None,
     sensor: Annotated[
-        str, typer.Option(help="Which instrument fails, for stuck_sensor and drifting_sensor.")
+        str,
+        typer.Option(
+            help="Which instrument fails, for stuck_sensor and drifting_sensor.",
+            rich_help_panel="Fault",
+        ),
     ] = "",
     onset: Annotated[
-        float, typer.Option(min=0, help="Simulated seconds until the fault begins.")
+        float,
+        typer.Option(
+            min=0, help="Simulated seconds until the fault begins.", rich_help_panel="Fault"
+        ),
     ] = 600.0,
     develop: Annotated[
-        float, typer.Option(min=0, help="Simulated seconds until it is fully there.")
+        float,
+        typer.Option(
+            min=0, help="Simulated seconds until it is fully there.", rich_help_panel="Fault"
+        ),
     ] = 120.0,
     severity: Annotated[
-        float, typer.Option(min=0.01, max=1.0, help="How bad it gets, up to 1.")
+        float,
+        typer.Option(min=0.01, max=1.0, help="How bad it gets, up to 1.", rich_help_panel="Fault"),
     ] = 1.0,
     rate: Annotated[
-        float, typer.Option(min=0.01, max=1000, help="Rows per simulated second (Hz).")
+        float,
+        typer.Option(
+            min=0.01, max=1000, help="Rows per simulated second (Hz).", rich_help_panel="Time"
+        ),
     ] = 1.0,
     speed: Annotated[
-        float, typer.Option(min=0.001, help="Simulated seconds per real second.")
+        float,
+        typer.Option(min=0.001, help="Simulated seconds per real second.", rich_help_panel="Time"),
     ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same readings.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Same seed, same readings.", rich_help_panel="Time")
+    ] = 0,
     duration: Annotated[
         float | None,
-        typer.Option("--for", min=0, help="Simulated seconds to run; absent: until stopped."),
+        typer.Option(
+            "--for",
+            min=0,
+            help="Simulated seconds to run; absent: until stopped.",
+            rich_help_panel="Time",
+        ),
     ] = None,
-    cold: Annotated[bool, typer.Option("--cold", help="Start with a cold machine.")] = False,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Start with a cold machine.", rich_help_panel="Time")
+    ] = False,
 ) -> None:
     """Publish the telemetry of a simulated pump, with a fault that develops over time.
 
     A small physical model of a motor-driven centrifugal pump loop: flow, suction and discharge
     pressure, motor current and voltage, vibration, and the temperatures of motor, bearing and
-    water, as JSON at QoS 1. Every message carries the MQTT 5 user property simulated=true.
+    water, as JSON at QoS 1. Every message carries the MQTT 5 user property `simulated=true`.
 
-    Faults: inlet_valve_closing, outlet_valve_closing, leak, cavitation, imbalance, bearing_wear,
-    blocked_cooling, stuck_sensor, drifting_sensor.
+    Timestamps start now. With `--speed` above 1 they run ahead of the clock, unless `--for` says
+    how long it runs: then they end now.
 
-    Timestamps start now. With --speed above 1 they run ahead of the clock unless --for is given:
-    then they end now.
+    Faults, by the name to give:
 
-    Example: edge-agent simulate --fault leak --onset 300 --speed 10 --for 900
+    - `inlet_valve_closing`: flow, suction and discharge pressure fall
+    - `outlet_valve_closing`: flow falls, discharge pressure rises
+    - `leak`: flow and discharge pressure fall, current rises, the tank empties
+    - `cavitation`: low tank and air: flow and current fall, vibration rises
+    - `imbalance`: vibration rises, nothing else
+    - `bearing_wear`: bearing temperature and vibration rise
+    - `blocked_cooling`: motor temperature rises, slowly
+    - `stuck_sensor`: an instrument repeats its last value
+    - `drifting_sensor`: an instrument drifts, the machine is well
+
+    Examples:
+
+    - `edge-agent simulate --host broker.local`
+    - `edge-agent simulate --fault leak --onset 300 --speed 10 --for 900`
+    - `edge-agent simulate --fault stuck_sensor --sensor motor_current`
     """
     from edge_agent.simulate.pump import SIMULATED_PROPERTY, pump_rows
     from edge_agent.streaming import Client, Endpoint, stream, telemetry_payload
@@ -87,6 +132,7 @@ def simulate(
             f"simulated data → {where} at {host}:{port} (MQTT {client.protocol}), "
             f"fault: {fault.value if fault else 'none'}; Ctrl-C ends it",
             highlight=False,
+            soft_wrap=True,
         )
 
         def shifted() -> Iterator[tuple[float, dict[str, float]]]:
@@ -103,7 +149,9 @@ def simulate(
             stop=stop,
         )
         client.drain()
-    console.print(f"{done.rows} simulated rows in {done.seconds:.1f} s", highlight=False)
+    console.print(
+        f"{done.rows} simulated rows in {done.seconds:.1f} s", highlight=False, soft_wrap=True
+    )
 
 
 def stop_on_signals() -> threading.Event:

@@ -24,6 +24,7 @@ def write_settings(folder: Path, endpoint: Endpoint, card: Path, learn_rows: int
     settings = f"""\
 [agent]
 id = {json.dumps(AGENT_ID)}
+shutdown_grace_s = 5.0
 
 [mqtt]
 host = {json.dumps(endpoint.host)}

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from edge_agent.diagnosis import Diagnosis
 
-HISTORY = 240
+HISTORY = 400
 """Values kept for each signal's line."""
 
 
@@ -26,10 +26,21 @@ class Trace:
     spread: float = 0.0
     """Robust standard deviation in that time."""
     learning: list[float] = field(default_factory=list)
+    seen: int = 0
+    """Values so far: keeps the bars of a line where they are while it grows."""
+
+    @property
+    def away(self) -> float:
+        """Distance of the last values from the usual level, in usual spreads."""
+        if self.level is None or not self.values:
+            return 0.0
+        recent = list(self.values)[-8:]
+        return abs(sum(recent) / len(recent) - self.level) / max(self.spread, 1e-9)
 
     def add(self, value: float, learned: bool) -> None:
         """One more reading; ``learned`` once the learning phase is over."""
         self.values.append(value)
+        self.seen += 1
         if not learned:
             self.learning.append(value)
         elif self.level is None and self.learning:
@@ -41,10 +52,14 @@ class Trace:
 class Picture:
     """Collects telemetry, incidents, diagnoses, status and health of one equipment."""
 
-    def __init__(self, equipment: str, learn_rows: int, total_rows: int) -> None:
+    def __init__(
+        self, equipment: str, learn_rows: int, total_rows: int, fault_row: int | None = None
+    ) -> None:
         self.equipment = equipment
         self.learn_rows = learn_rows
         self.total_rows = total_rows
+        self.fault_row = fault_row
+        """Row at which the simulator begins its fault; None for a recording."""
         self.rows = 0
         self.source_time: str = ""
         self.traces: dict[str, Trace] = {}

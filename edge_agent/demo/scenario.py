@@ -17,7 +17,7 @@ from edge_agent.simulate.pump import SIMULATED_EQUIPMENT, SIMULATED_PROPERTY, pu
 
 WATCHED_ROWS = 100
 """Rows of normal operation between learning and the fault."""
-DEVELOP_S = 120.0
+DEVELOP_S = 60.0
 """Seconds that the simulated fault takes to develop."""
 AFTERWARDS_ROWS = 700
 """Rows that follow the onset; the slowest fault (blocked cooling) needs several minutes."""
@@ -38,6 +38,13 @@ class Scenario:
     title: str
     properties: Mapping[str, str]
     """MQTT 5 user properties of the telemetry."""
+
+    @property
+    def fault_row(self) -> int | None:
+        """Index of the first row of the simulated fault."""
+        if self.onset is None:
+            return None
+        return sum(at < self.onset for at, _ in self.rows)
 
     @property
     def simulated(self) -> bool:

@@ -56,10 +56,13 @@ class Demonstration:
         self._stop = stop
         self._arrived: queue.Queue[tuple[str, bytes]] = queue.Queue(maxsize=20_000)
         self._missed = 0
-        self._picture = Picture(scenario.equipment, scenario.learn_rows, len(scenario.rows))
+        self._picture = Picture(
+            scenario.equipment, scenario.learn_rows, len(scenario.rows), scenario.fault_row
+        )
         self._children: list[Child] = []
         self._failure: list[Exception] = []
         self._began = time.monotonic()
+        self._told = 0
 
     def run(self) -> Diagnosis | None:
         """Everything, children ended whatever happens. Raises ``Unavailable`` with log lines."""
@@ -106,7 +109,10 @@ class Demonstration:
 
     def _say(self, text: str) -> None:
         self._console.print(
-            f"[{time.monotonic() - self._began:5.1f} s] {text}", markup=False, highlight=False
+            f"[{time.monotonic() - self._began:5.1f} s] {text}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
 
     def _deliver(self, topic: str, payload: bytes) -> None:
@@ -183,6 +189,7 @@ class Demonstration:
                     break
         finally:
             if live:
+                live.update(self._frame(player), refresh=True)
                 live.stop()
         answer = self._picture.answer(self._scenario.onset)
         if answer is not None:
@@ -197,11 +204,14 @@ class Demonstration:
 
     def _frame(self, player: threading.Thread) -> RenderableType:
         note = f"{time.monotonic() - self._began:.0f} s"
-        if self._picture.incidents:
+        if self._picture.answer(self._scenario.onset):
+            note += " · the diagnosis is there"
+        elif self._picture.incidents:
             note += " · waiting for the diagnosis"
         if not player.is_alive():
             note += " · all rows played"
-        return live_view(self._picture, self._scenario.card, self._header, note)
+        size = (self._console.width, self._console.height)
+        return live_view(self._picture, self._scenario.card, self._header, note, size)
 
     @property
     def _header(self) -> str:
@@ -220,13 +230,21 @@ class Demonstration:
         elif event == "offline":
             self._say("the agent went offline")
         elif event == "diagnosis":
-            found = self._picture.diagnoses[-1]
-            self._say(f"diagnosis: {headline(found)} ({cost_line(found)})")
+            self._tell_others()
         elif event in ("opened", "updated", "closed") and (
             self._options.plain or event != "updated"
         ):
             incident = self._picture.incidents[-1]
             self._say(f"incident {event}: {incident.get('reason', '')}")
+
+    def _tell_others(self) -> None:
+        """Diagnoses beside the one that is shown at the end: of an earlier or a later picture."""
+        answer = self._picture.answer(self._scenario.onset)
+        for found in self._picture.diagnoses[self._told :]:
+            self._told += 1
+            if found is not answer:
+                kind = "diagnosis before the fault" if answer is None else "further diagnosis"
+                self._say(f"{kind}: {headline(found)} ({cost_line(found)})")
 
     def _present(self, answer: Diagnosis) -> None:
         self._console.print(diagnosis_view(answer, simulated=self._scenario.simulated))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
@@ -20,7 +21,12 @@ from edge_agent.finding import Direction, SignalEvidence
 
 BARS = "▁▂▃▄▅▆▇█"
 LINE_WIDTH = 40
-"""Characters of a signal's line."""
+"""Characters of a signal's line, where the terminal is wide enough."""
+ROWS_PER_BAR = 4
+FIXED_WIDTH = 60
+"""Characters that the other columns take."""
+OTHER_LINES = 14
+"""Lines of the screen that are not signals."""
 CALM_SPREADS = 12.0
 """A line's height spans at least this many usual spreads: noise stays low, faults stand out."""
 SEVERITY_STYLE = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
@@ -34,9 +40,15 @@ ARROWS = {
 }
 
 
-def live_view(picture: Picture, card: Card, header: str, note: str) -> RenderableType:
-    """The whole screen while the machine runs."""
-    parts: list[RenderableType] = [_progress(picture, header), _signals(picture, card)]
+def live_view(
+    picture: Picture, card: Card, header: str, note: str, size: tuple[int, int] = (120, 50)
+) -> RenderableType:
+    """The whole screen while the machine runs; ``size`` in columns and lines."""
+    width, height = size
+    parts: list[RenderableType] = [
+        _progress(picture, header),
+        _signals(picture, card, width, max(4, height - OTHER_LINES)),
+    ]
     if picture.incidents:
         parts.append(incident_panel(picture.incidents[-1]))
     parts.append(Text(note, style="dim"))
@@ -44,14 +56,22 @@ def live_view(picture: Picture, card: Card, header: str, note: str) -> Renderabl
 
 
 def _progress(picture: Picture, header: str) -> RenderableType:
+    what, style = "watching", "green"
+    done, total = picture.rows, picture.total_rows
     if not picture.learned:
-        done, total, what = picture.rows, picture.learn_rows, "learning what is normal"
-    else:
-        done, total, what = picture.rows, picture.total_rows, "watching"
+        what, style, total = "learning what is normal", "cyan", picture.learn_rows
+    elif picture.fault_row is not None and picture.rows > picture.fault_row:
+        what, style = "the fault develops", "yellow"
     grid = Table.grid(padding=(0, 1))
     grid.add_row(
-        Text(f"{what:<24}", style="cyan" if not picture.learned else "green"),
-        ProgressBar(total=max(total, 1), completed=min(done, total), width=LINE_WIDTH),
+        Text(f"{what:<23}", style=style),
+        ProgressBar(
+            total=max(total, 1),
+            completed=min(done, total),
+            width=LINE_WIDTH,
+            complete_style=style,
+            finished_style=style,
+        ),
         Text(f"row {done} of {total}", style="dim"),
     )
     agent = "online" if picture.online else "offline"
@@ -74,22 +94,33 @@ def governor_level(health: dict[str, Any]) -> str:
     return str(level) if level else ""
 
 
-def _signals(picture: Picture, card: Card) -> RenderableType:
-    table = Table(expand=False, border_style="dim", header_style="bold")
-    table.add_column("signal")
+def _signals(picture: Picture, card: Card, width: int, rows: int) -> RenderableType:
+    """The signals in their order; where they do not fit, those furthest from their usual."""
+    line = max(10, min(LINE_WIDTH, width - FIXED_WIDTH))
+    names = list(picture.traces)
+    if len(names) > rows:
+        furthest = sorted(names, key=lambda name: -picture.traces[name].away)[:rows]
+        names = [name for name in names if name in furthest]
+    table = Table(
+        expand=False, border_style="dim", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    table.add_column("signal", no_wrap=True, max_width=26)
     table.add_column("now", justify="right", min_width=9)
-    table.add_column("unit")
+    table.add_column("unit", max_width=8, no_wrap=True)
     table.add_column("usual", justify="right", min_width=9, style="dim")
-    table.add_column(f"last {LINE_WIDTH * 4} rows", min_width=LINE_WIDTH)
-    for name, trace in picture.traces.items():
+    table.add_column(f"last {line * ROWS_PER_BAR} rows", min_width=line, no_wrap=True)
+    for name in names:
+        trace = picture.traces[name]
         known = card.signals.get(name)
         table.add_row(
             name,
             number(trace.values[-1]),
             known.unit if known else "",
             number(trace.level) if trace.level is not None else "…",
-            Text(sparkline(trace), style=_style(trace)),
+            Text(sparkline(trace, line), style=_style(trace)),
         )
+    if len(picture.traces) > len(names):
+        table.caption = f"{len(names)} of {len(picture.traces)} signals: those furthest from usual"
     return table
 
 
@@ -97,20 +128,25 @@ def _style(trace: Trace) -> str:
     """Green near the usual level, yellow and red further away: for the eye only."""
     if trace.level is None:
         return "cyan"
-    recent = list(trace.values)[-8:]
-    away = abs(sum(recent) / len(recent) - trace.level) / max(trace.spread, 1e-9)
-    return "green" if away < 4 else "yellow" if away < 8 else "red"
+    return "green" if trace.away < 4 else "yellow" if trace.away < 8 else "red"
 
 
 def sparkline(trace: Trace, width: int = LINE_WIDTH) -> str:
-    """The last values as a line of bars; each bar is the mean of four values."""
-    values = list(trace.values)[-4 * width :]
+    """The last values as a line of at most ``width`` bars; each is the mean of four values."""
+    values = list(trace.values)
     if not values:
         return ""
-    chunks = [values[i : i + 4] for i in range(len(values) % 4 or 0, len(values), 4)] or [values]
-    means = [sum(chunk) / len(chunk) for chunk in chunks]
+    # Bars stay where they are as the line grows: each covers rows 4k to 4k + 3.
+    first = -(trace.seen - len(values)) % ROWS_PER_BAR
+    starts = range(first, len(values), ROWS_PER_BAR)
+    means = [sum(c) / len(c) for c in (values[i : i + ROWS_PER_BAR] for i in starts)][-width:]
+    if not means:
+        means = values
     low, high = min(means), max(means)
-    least = CALM_SPREADS * trace.spread if trace.level is not None else (high - low) * 3.0
+    least = (high - low) * 3.0
+    if trace.level is not None:
+        low, high = min(low, trace.level), max(high, trace.level)
+        least = CALM_SPREADS * trace.spread
     if high - low < least:
         middle = (low + high) / 2
         low, high = middle - least / 2, middle + least / 2
@@ -181,16 +217,22 @@ def headline(diagnosis: Diagnosis) -> str:
 
 def evidence_table(evidence: Sequence[SignalEvidence]) -> Table:
     """Every number in it was computed by code."""
-    table = Table(border_style="dim", header_style="bold")
+    table = Table(
+        border_style="dim",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for heading, justify in (
-        ("evidence", "left"),
+        ("id", "left"),
         ("signal", "left"),
-        ("normally", "right"),
+        ("usual", "right"),
         ("now", "right"),
         ("unit", "left"),
         ("sigma", "right"),
         ("direction", "left"),
-        ("since (UTC)", "left"),
+        ("since", "left"),
     ):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     for item in evidence:

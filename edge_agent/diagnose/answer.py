@@ -1,26 +1,25 @@
-"""From ranking and answer to the published ``Diagnosis``: every claim is checked here. Pure.
+"""From ranking and answer to the published ``Diagnosis``. Pure.
 
-A sentence of the model stands only if each number in it is in the evidence, each signal that it
-names moves the way that it says, and it cites no evidence that does not exist. What fails is
-removed; if too little is left, code writes the explanation.
+Code writes what the evidence shows; of the model's sentences those are added that stand the check
+of ``claims``. Faults, numbers, severity and actions never come from the model's text.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from edge_agent.card import Card, CardFault
 from edge_agent.completion import Completion
+from edge_agent.diagnose.claims import verified
 from edge_agent.diagnose.prompt import FAULT_CHOICE, PROMPT_VERSION
 from edge_agent.diagnose.rules import Ranking
-from edge_agent.diagnose.wording import explanation, label
+from edge_agent.diagnose.wording import explanation
 from edge_agent.diagnosis import Cost, Diagnosis, RankedFault, Severity
-from edge_agent.finding import Direction, Finding
+from edge_agent.finding import Finding
 from edge_agent.job import Job
 from edge_agent.level import Level, Spent
 
@@ -28,14 +27,6 @@ MODEL_WEIGHT: Mapping[str, float] = {"embedded": 0.1, "1.2b": 0.35, "2.8b": 0.5,
 """Exponent of the model's likelihood beside the rules' by tier. The embedded model picks a fault
 hardly better than chance, so it is hardly heard."""
 ALTERNATIVES = 4
-LEAST_CHARS = 40
-"""A shorter remainder of the model's text explains nothing."""
-
-_SENTENCE = re.compile(r"(?<=[.!?])\s+")
-_NUMBER = re.compile(r"(?<![A-Za-z_\d.])[-+]?\d+(?:[.,]\d+)?")
-_CITATION = re.compile(r"\be(\d+)\b")
-_UP = re.compile(r"\b(?:ris\w*|rose|increas\w*|high\w*|climb\w*|up|above|elevated|grew)\b")
-_DOWN = re.compile(r"\b(?:fall\w*|fell|drop\w*|decreas\w*|low\w*|declin\w*|down|below|reduc\w*)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +131,11 @@ def _text(
     composed = explanation(finding, card, ranking, best)
     if outcome.completion is None:
         return composed, "rules", outcome.reason
-    kept = verified(read_explanation(outcome.completion.text), finding)
-    if best is None or len(kept) < LEAST_CHARS:
-        return composed, "model", "the explanation is composed from evidence and card"
-    return f"{kept} {composed}", "model", ""
+    said = read_explanation(outcome.completion.text)
+    kept = verified(said, finding, card) if best is not None and card is not None else ""
+    if not kept:
+        return composed, "model", "worded by code: no sentence of the model stood the check"
+    return f"{composed} {kept}", "model", ""
 
 
 def read_explanation(text: str) -> str:
@@ -154,43 +146,3 @@ def read_explanation(text: str) -> str:
         return ""
     found = document.get("explanation") if isinstance(document, dict) else None
     return " ".join(found.split()) if isinstance(found, str) else ""
-
-
-def verified(text: str, finding: Finding) -> str:
-    """The sentences of ``text`` that the evidence bears out, in order."""
-    return " ".join(one for one in _SENTENCE.split(text) if one and holds(one, finding))
-
-
-def holds(sentence: str, finding: Finding) -> bool:
-    """Whether every checkable claim of one sentence is true, and there is at least one."""
-    plain = sentence.lower().replace("_", " ")
-    known = {one.id: one for one in finding.evidence}
-    cited = {f"e{number}" for number in _CITATION.findall(plain)}
-    if not cited <= known.keys():
-        return False
-    named = {one.id: one for one in finding.evidence if label(one.signal).lower() in plain}
-    if not (named or cited) or not sentence.rstrip().endswith((".", "!", "?")):
-        return False
-    claimed = {
-        way
-        for way, pattern in ((Direction.UP, _UP), (Direction.DOWN, _DOWN))
-        if pattern.search(plain)
-    }
-    about = {**named, **{one: known[one] for one in cited}}
-    if claimed and {one.direction for one in about.values()} != claimed:
-        return False
-    without_ids = _CITATION.sub("", plain)
-    return all(_is_given(number, about) for number in _NUMBER.findall(without_ids))
-
-
-def _is_given(text: str, about: Mapping[str, object]) -> bool:
-    """Whether a number is one of the evidence's, to the digits that are written."""
-    value = float(text.replace(",", "."))
-    decimals = len(re.split(r"[.,]", text)[1]) if re.search(r"[.,]", text) else 0
-    slack = 0.5 * 10.0**-decimals + 1e-9
-    given = [
-        abs(number)
-        for one in about.values()
-        for number in (getattr(one, "baseline"), getattr(one, "now"), getattr(one, "sigma"))  # noqa: B009
-    ]
-    return any(abs(abs(value) - number) <= slack for number in given)

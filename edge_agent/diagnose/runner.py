@@ -94,7 +94,7 @@ class DiagnosisLoop:
         reason = self._why_without_model(job, card, ranking, allowance)
         completion, started = None, time.monotonic()
         if not reason and card is not None:
-            request = prepare(job, card, ranking, allowance, settings.deadline_s)
+            request = prepare(job, card, ranking, allowance, settings)
             try:
                 completion = desk.complete(request, self._cancelled(stop))
             except (BadAnswer, Unavailable) as error:

@@ -36,7 +36,8 @@ def deviation(one: SignalEvidence) -> str:
     match one.direction:
         case Direction.UP | Direction.DOWN:
             verb = "rose" if one.direction is Direction.UP else "fell"
-            return f"{label(one.signal)} {verb} from {one.baseline:.4g} to {one.now:.4g}{unit} [{one.id}]"
+            change = f"{verb} from {one.baseline:.4g} to {one.now:.4g}{unit}"
+            return f"{label(one.signal)} {change} [{one.id}]"
         case Direction.NOISY:
             return f"{label(one.signal)} fluctuates far more than usual [{one.id}]"
         case Direction.FROZEN:

@@ -18,7 +18,7 @@ from edge_agent.govern.cpu import whole_threads
 from edge_agent.govern.policy import Cause, Standing
 from edge_agent.level import Allowance, Level
 
-TOKENS = {Level.FULL: 4096, Level.ECO: 160, Level.SHORT: 96, Level.RULES_ONLY: 1, Level.PAUSED: 1}
+TOKENS = {Level.FULL: 256, Level.ECO: 160, Level.SHORT: 96, Level.RULES_ONLY: 1, Level.PAUSED: 1}
 """Answer tokens at most."""
 CORE_SHARE = {Level.FULL: 1.0, Level.ECO: 0.5, Level.SHORT: 0.5}
 """Share of our cores that decode."""
@@ -126,8 +126,6 @@ def _from_store(
     return _wait(settings, pace, (target - store) / spare)
 
 
-TOKENS_PACED = 32
-"""Decode calls that a diagnosis is sure to have, between which it can pause."""
 REACHED = 0.98
 """A full store never quite fills while the base power wavers."""
 
@@ -135,12 +133,12 @@ REACHED = 0.98
 def _gap(forecast: Forecast, spare: float, store: float) -> float:
     """Pause between tokens that stretches a job until the store covers it, seconds."""
     seconds = (forecast.draw(spare) - store) / spare
-    return max(0.0, seconds) / TOKENS_PACED
+    return max(0.0, seconds) / max(1, forecast.calls)
 
 
 def _least_draw(forecast: Forecast, spare: float) -> float:
     """Joules that a job takes from the store at its slowest; negative: it could run for ever."""
-    return forecast.draw(spare) - spare * LONGEST_GAP_S * TOKENS_PACED
+    return forecast.draw(spare) - spare * LONGEST_GAP_S * forecast.calls
 
 
 def _wait(settings: GovernSection, pace: Allowance, seconds: float) -> Allowance:

@@ -15,6 +15,8 @@ FORGET_S = 6 * 3600.0
 ENOUGH = 3
 """Fewer costs than this are no distribution: the dearest is taken with a margin."""
 THIN_MARGIN = 1.5
+CALLS = 32
+"""Decode calls of a diagnosis of which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,10 @@ class Sample:
     joules: float
     """Above the gateway's base power."""
     seconds: float
+    """Without the pauses that it was told to make."""
     cpu_s: float
+    calls: int = 0
+    """Decode calls, between which it could pause; 0: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class Forecast:
     """What the next job of a kind will cost: (joules, seconds without pauses) of each made."""
 
     made: tuple[tuple[float, float], ...]
+    calls: int
+    """Decode calls, between which it can pause; on the low side."""
 
     def draw(self, spare_watts: float) -> float:
         """95th percentile of the joules that a job takes beyond what flows in while it runs."""
@@ -96,7 +103,11 @@ class CostBook:
         same = known.threads == threads
         seconds = [s.seconds if same else s.cpu_s / threads for s in samples]
         made = zip(samples, seconds, strict=True)
-        return Forecast(tuple((s.joules * scale, took * scale) for s, took in made))
+        calls = [s.calls for s in samples if s.calls > 0]
+        return Forecast(
+            tuple((s.joules * scale, took * scale) for s, took in made),
+            int(quantile(calls, 0.1)) if calls else CALLS,
+        )
 
     def _fresh(self, kind: Kind, now: float) -> list[Sample]:
         # A clock that was set back makes samples of the future: they count as fresh.
@@ -115,7 +126,7 @@ class CostBook:
     def dump(self) -> list[list[Any]]:
         """As plain values for a snapshot."""
         return [
-            [*kind, [[s.at, s.joules, s.seconds, s.cpu_s] for s in samples]]
+            [*kind, [[s.at, s.joules, s.seconds, s.cpu_s, s.calls] for s in samples]]
             for kind, samples in self._kinds.items()
         ]
 
@@ -124,6 +135,11 @@ class CostBook:
         kinds = {}
         for model, length, threads, samples in rows[:KINDS]:
             kinds[Kind(str(model), int(length), int(threads))] = [
-                Sample(*(float(value) for value in sample)) for sample in samples[-KEPT:]
+                _sample(sample) for sample in samples[-KEPT:]
             ]
         self._kinds = kinds
+
+
+def _sample(row: list[Any]) -> Sample:
+    at, joules, seconds, cpu_s, calls = row
+    return Sample(float(at), float(joules), float(seconds), float(cpu_s), int(calls))

@@ -13,8 +13,9 @@ import structlog
 from edge_agent.config.govern import GovernSection, ScheduleSection
 from edge_agent.govern.account import PowerAccount
 from edge_agent.govern.admission import Situation, allow, thread_limit
-from edge_agent.govern.cost import CostBook, Forecast, Sample
+from edge_agent.govern.cost import CostBook, Forecast
 from edge_agent.govern.fence import Fence, delegated_group, enclose, tighten
+from edge_agent.govern.grant import Finished, Grant, of_finished, of_stopped
 from edge_agent.govern.memory import RoomTrend, squeeze, worker_room
 from edge_agent.govern.meter import MeterReading, meter_watts, with_meter
 from edge_agent.govern.objections import objections
@@ -28,7 +29,7 @@ from edge_agent.level import Allowance, GovernorStatus, Level, Spent
 
 log = structlog.get_logger(__name__)
 
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
 LEAST_FENCE_MB = 64.0
 """A worker that may hold nothing is stopped by its client, not strangled by the kernel."""
 FENCE_STEP_MB = 8.0
@@ -65,7 +66,7 @@ class Governor:
         self._squeeze = 1.0
         self._room = RoomTrend()
         self._squeezed_at = float("-inf")
-        self._granted = Allowance(Level.FULL, "")
+        self._grant = Grant(Allowance(Level.FULL, ""))
         self._waiting: Waiting | None = None
         self._worker_pid: int | None = None
         self._fence = Fence(None, "no worker yet")
@@ -104,10 +105,10 @@ class Governor:
 
             wanted = allow(self._settings, self._situation(), forecasts, critical=priority <= 0)
             longest = self._settings.longest_wait_s
-            self._granted, self._waiting = bound_wait(
-                wanted, self._waiting, self._monotonic(), longest
-            )
-            return self._granted
+            allowance, self._waiting = bound_wait(wanted, self._waiting, self._monotonic(), longest)
+            worked_s = self._vitals.memory.worker.cpu_s
+            self._grant = Grant(allowance, model, tokens, worked_s)
+            return allowance
 
     def charge(
         self,
@@ -116,26 +117,26 @@ class Governor:
         tokens_in: int,
         tokens_out: int,
         joules: float | None,
-        model: str = "",
+        *,
+        tokens_forced: int = 0,
     ) -> Spent:
         """Learn what a finished job took and return it. ``joules`` above the base power where the
         caller measured them; else the sensor's, else ``watts_per_core`` x processor seconds.
 
-        The bucket is not touched: it pays for every second at the power of the whole gateway.
+        ``tokens_forced`` of the answer cost no decode call of their own. It is booked under the
+        model and length of the last ``admit``. The bucket is not touched:
+        it pays for every second at the power of the whole gateway.
         """
         with self._lock:
             end = self._monotonic()
             measured = joules is not None
             if cpu_s <= 0 and tokens_out > 0:  # an engine that does not tell: all its threads
-                cpu_s = wall_s * self._granted.threads
+                cpu_s = wall_s * self._grant.allowance.threads
             if joules is None:
                 joules, measured = self._account.joules_of(end - wall_s, end, cpu_s)
-            paused = self._granted.token_gap_s * tokens_out
-            seconds = max(0.01, cpu_s / max(1.0, self._vitals.cores), wall_s - paused)
-            if tokens_out > 0:
-                sample = Sample(self._clock(), joules, seconds, cpu_s)
-                tokens, threads = tokens_in + tokens_out, self._granted.threads
-                self._costs.learn(model, tokens, threads, sample)
+            self._learn(
+                Finished(wall_s, cpu_s, tokens_out - tokens_forced, joules), tokens_in + tokens_out
+            )
             return Spent(wall_s, cpu_s, joules, measured)
 
     def meter(self, payload: bytes) -> None:
@@ -151,6 +152,7 @@ class Governor:
         with self._lock:
             bucket = self._account.bucket
             overdrawn = bucket is not None and bucket.exhausted
+            self._grant.overdrawn |= overdrawn
             memory = self._vitals.memory
             pushed = memory.worker.resident_mb > worker_room(memory, self._settings)
             return overdrawn or pushed or self._standing.level is Level.PAUSED
@@ -252,6 +254,21 @@ class Governor:
         if level is not Level.FULL:
             reason = "as before the restart"
             self._standing = Standing(level, reason, Cause.POWER, self._monotonic())
+
+    def _learn(self, done: Finished, tokens: int) -> None:
+        grant, today = self._grant, self._clock()
+        if done.calls > 0:
+            sample = of_finished(grant, done, today)
+        elif grant.overdrawn:
+            worked_s, per_core = self._vitals.memory.worker.cpu_s, self._account.watts_per_core
+            sample = of_stopped(grant, worked_s, done.wall_s, per_core, today)
+        else:
+            return
+        if sample.cpu_s <= 0:  # nothing ran: the worker could not be seen, or never began
+            return
+        # Under the length that was asked for: that is what the next job will ask for as well.
+        length = grant.tokens or tokens
+        self._costs.learn(grant.model, length, grant.allowance.threads, sample)
 
     def _sample(self, now: float) -> Vitals:
         vitals = self._sensors.sample(now) if self._read is None else self._read(now)

@@ -17,6 +17,7 @@ from edge_agent.inference.gguf import read_header
 from edge_agent.inference.manifest import check_licence
 from edge_agent.inference.native import LOG_ERROR, LOG_WARNING, ContextShape, route_log
 from edge_agent.inference.plan import Plan, fit
+from edge_agent.inference.tuning import Variant, read_tuning
 
 log = structlog.get_logger()
 
@@ -95,6 +96,8 @@ class ModelHolder:
 
     def _open(self, model: ModelFile) -> Engine:
         check_licence(model.manifest, self._settings.accepted_licences)
+        model, variant = self._tuned(model)
+        kv_type = self._settings.kv_type if variant.kv_type == "f16" else variant.kv_type
         # From here on the file is addressed by its descriptor: what was checked is what is loaded
         descriptor = os.open(model.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -102,11 +105,13 @@ class ModelHolder:
             pinned = f"/proc/self/fd/{descriptor}"
             header = read_header(Path(pinned))
             limit = self._settings.memory_mb or float("inf")
-            self.plan = fit(header, self._settings.context, self._settings.kv_type, limit)
+            self.plan = fit(header, self._settings.context, kv_type, limit)
             shape = ContextShape(
                 self.plan.context,
-                kv_type=self._settings.kv_type,
+                batch=variant.batch,
+                kv_type=kv_type,
                 threads=self._settings.threads,
+                flash_attention=variant.flash_attention,
             )
             return Engine(pinned, model.manifest, digest, shape)
         except Unavailable as error:
@@ -114,6 +119,20 @@ class ModelHolder:
             raise Unavailable(f"{model.path}: {error} ({said})" if said else str(error)) from None
         finally:
             os.close(descriptor)
+
+    def _tuned(self, model: ModelFile) -> tuple[ModelFile, Variant]:
+        """The file and variant that ``model tune`` chose, as long as they still belong to it."""
+        tuning = read_tuning(model.manifest.name, self._settings.models_dir)
+        if tuning is None or tuning.original_sha256 != model.manifest.sha256:
+            return model, Variant()
+        if tuning.file is None:
+            return model, tuning.chosen.variant
+        path = self._settings.models_dir / tuning.file
+        if not path.is_file():
+            log.warning("tuned_file_missing", file=str(path))
+            return model, Variant()
+        changes = {"sha256": tuning.sha256, "size": None, "source": tuning.file}
+        return ModelFile(model.manifest.model_copy(update=changes), path), tuning.chosen.variant
 
     def idle(self) -> None:
         """Unload after the idle time; call now and then while there is no work."""

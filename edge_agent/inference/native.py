@@ -133,6 +133,26 @@ class LoadedModel:
             self.handle = None
 
 
+def quantize(source: str, target: str, kind: str, threads: int) -> None:
+    """Write ``source`` with weights of type ``kind`` (a name in ``QUANTIZATIONS``) to ``target``.
+    Raises ``Unavailable`` if llama.cpp refuses."""
+    parameters = C.llama_model_quantize_default_params()
+    parameters.ftype = QUANTIZATIONS[kind]
+    parameters.allow_requantize = True
+    parameters.nthread = threads
+    if C.llama_model_quantize(source.encode(), target.encode(), parameters) != 0:
+        raise Unavailable(f"llama.cpp could not write {target} as {kind}; its log says why")
+
+
+QUANTIZATIONS = {
+    "F16": C.LLAMA_FTYPE_MOSTLY_F16,
+    "Q8_0": C.LLAMA_FTYPE_MOSTLY_Q8_0,
+    "Q4_K_M": C.LLAMA_FTYPE_MOSTLY_Q4_K_M,
+    "Q4_0": C.LLAMA_FTYPE_MOSTLY_Q4_0,
+}
+"""Types that a device may re-quantize to."""
+
+
 @dataclass(slots=True)
 class Row:
     """One token of a batch: at which position of which sequence, and whether to return logits."""
@@ -153,6 +173,8 @@ class ContextShape:
     outputs: int = 32
     kv_type: str = "f16"
     threads: int = 2
+    flash_attention: bool | None = None
+    """None leaves it to llama.cpp."""
 
 
 class Context:
@@ -165,6 +187,8 @@ class Context:
         p.n_outputs_max, p.n_outputs_max_per_seq = shape.outputs, 0
         p.n_threads = p.n_threads_batch = shape.threads
         p.kv_unified, p.no_perf, p.offload_kqv = True, True, False
+        if shape.flash_attention is not None:
+            p.flash_attn_type = int(shape.flash_attention)
         if shape.kv_type == "q8_0":
             p.type_k = p.type_v = C.GGML_TYPE_Q8_0
         self.handle = C.llama_init_from_model(model.handle, p)

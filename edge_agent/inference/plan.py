@@ -13,9 +13,9 @@ KV_BYTES = {"f16": 2.0, "q8_0": 34 / 32}
 SMALLEST_CONTEXT = 512
 CELLS = 256
 """llama.cpp rounds the KV cache up to this many tokens."""
-PROCESS_MB = 48.0
+PROCESS_MB = 62.0
 """The worker without a model: interpreter, numpy, llama.cpp, llguidance (measured)."""
-VOCABULARY_BYTES = 420
+VOCABULARY_BYTES = 860
 """Per token of the vocabulary: llama.cpp's tables and llguidance's trie (measured)."""
 
 

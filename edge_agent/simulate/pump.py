@@ -49,10 +49,10 @@ TANK_AREA = 0.35
 """m² of water surface: how fast a leak lowers the level."""
 LITRES_PER_MINUTE = 60_000.0
 """L/min in a m³/s."""
-MAINS_WANDER = 2.0
+MAINS_WANDER = 1.5
 """V, standard deviation of the mains around its rated voltage."""
-MAINS_TIME = 240.0
-"""s, correlation time of the mains."""
+MAINS_TIME = 90.0
+"""s, correlation time of the mains: other loads of the plant come and go."""
 TURBULENCE = 0.0025
 """Relative standard deviation of the head, which flow, pressure and current share."""
 TURBULENCE_TIME = 3.0

@@ -33,7 +33,7 @@ SENSORS: dict[str, Sensor] = {
     "discharge_pressure": Sensor("bar", 0.006, 0.002, 3, 0.45),
     # Current and voltage transducers of class 0.5 %.
     "motor_current": Sensor("A", 0.004, 0.003, 3, 0.35),
-    "motor_voltage": Sensor("V", 0.4, 0.0, 1, 18.0),
+    "motor_voltage": Sensor("V", 0.6, 0.0, 1, 18.0),
     # RMS velocity over 1 s: a band-limited random signal scatters by several per cent.
     "vibration": Sensor("mm/s", 0.01, 0.045, 3, 1.5),
     # Pt100 elements, class A, with the noise of a cheap transmitter.

@@ -29,6 +29,10 @@ class Full(Unavailable):
     """No room on the disk, or in the bound on the file: nothing was changed. Try again later."""
 
 
+FATAL = (Damaged, DiskFailed)
+"""Kinds of ``Unavailable`` that waiting does not cure: the process must end and open anew."""
+
+
 class Connection:
     """SQLite in WAL mode, ``synchronous=FULL``: what is committed survives a loss of power.
 

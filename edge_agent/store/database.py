@@ -13,7 +13,7 @@ import structlog
 from edge_agent.config.settings import StoreSection
 from edge_agent.errors import Unavailable
 from edge_agent.store.ballast import Ballast
-from edge_agent.store.connection import Connection, Damaged, DiskFailed, damage_note
+from edge_agent.store.connection import FATAL, Connection, Damaged, damage_note
 from edge_agent.store.counters import Counters
 from edge_agent.store.generations import Generations
 from edge_agent.store.incidents import Incidents
@@ -143,7 +143,7 @@ class Store:
             try:
                 with self.transaction():
                     return work()
-            except (Damaged, DiskFailed):
+            except FATAL:
                 raise
             except Unavailable as error:
                 if give_up():

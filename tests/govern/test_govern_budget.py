@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.govern.budget import CAPACITY_SHARE, DEBT_SHARE, Bucket
-from edge_agent.govern.cost import KEPT, KINDS, CostBook, Sample, quantile
+from edge_agent.govern.cost import CALLS, KEPT, KINDS, CostBook, Sample, quantile
 
 BUDGET, WINDOW = 10.0, 100.0
 
@@ -73,6 +73,7 @@ def test_forecast_is_the_95th_percentile_of_the_same_kind() -> None:
     assert longer.draw(2.0) == pytest.approx(4 * forecast.draw(2.0))
     shorter = book.forecast("m", 100, 2, 10.0)
     assert shorter == forecast
+    assert forecast.calls == CALLS
     one = book.forecast("m", 600, 1, 10.0)
     assert one is not None
     assert one.draw(0.0) == forecast.draw(0.0)

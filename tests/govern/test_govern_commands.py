@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import queue
+import threading
 from dataclasses import asdict, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from brokers import Mosquitto
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -24,6 +28,7 @@ from edge_agent.govern.gauge import Gauge
 from edge_agent.govern.governor import Governor
 from edge_agent.govern.vitals import Vitals
 from edge_agent.level import Level
+from edge_agent.streaming import Client, Endpoint
 
 DIAGNOSIS: dict[str, Any] = {
     "created_at": "2026-11-23T06:00:00Z",
@@ -105,6 +110,34 @@ def test_top_reads_what_the_agent_leaves(settings_file: Path) -> None:
     assert document["health"]["agent"]["id"] == "gw-7"
     once = CliRunner().invoke(app, ["top", "-c", str(settings_file), "--once"])
     assert "gw-7" in once.stdout
+
+
+def test_top_asks_over_mqtt(broker: Mosquitto, report: dict[str, Any]) -> None:
+    """An agent's part is played: it answers each status command."""
+    answer = json.dumps({"ok": True, "result": {"health": report}}).encode()
+    asked: queue.Queue[bytes] = queue.Queue()
+    stop = threading.Event()
+
+    def play(client: Client) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(queue.Empty):
+                asked.get(timeout=0.1)
+                client.publish("edge/gw-7/diagnosis/pump-1", json.dumps(DIAGNOSIS).encode())
+                client.publish("edge/gw-7/cmd/status/response", answer)
+
+    endpoint = Endpoint(broker.host, broker.port)
+    with Client(endpoint, deliver=lambda _, payload: asked.put(payload)) as client:
+        client.subscribe(["edge/gw-7/cmd/status"])
+        thread = threading.Thread(target=play, args=[client])
+        thread.start()
+        words = ["top", "--host", broker.host, "--port", str(broker.port), "--agent", "gw-7"]
+        result = CliRunner().invoke(app, [*words, "--json"])
+        stop.set()
+        thread.join()
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["health"]["agent"]["id"] == "gw-7"
+    assert document["diagnoses"][0]["equipment"] == "pump-1"
 
 
 def test_top_without_an_agent_says_so(settings_file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,7 +125,8 @@ def test_debt_and_costs_survive_a_restart(section: GovernSection, clock: Clock, 
     owed = subject.status().joules_in_store
     assert owed is not None
     assert owed < 0
-    subject.charge(10.0, 15.0, 500, 100, 70.0, model="m")
+    subject.admit(1, 600, "m")
+    subject.charge(10.0, 15.0, 500, 100, 70.0)
     again = governor(section, clock, subject.snapshot())
     assert again.status().joules_in_store == pytest.approx(owed)
     assert again.status().level is Level.RULES_ONLY
@@ -138,10 +140,29 @@ def start_afresh(state: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "state", [b'{"version": 2}', b'{"version": 9}', b"[]", b"null", b'{"version":2,"at":"x"}']
+    "state", [b'{"version": 3}', b'{"version": 9}', b"[]", b"null", b'{"version":3,"at":"x"}']
 )
 def test_a_state_of_another_version_starts_afresh(state: bytes) -> None:
     start_afresh(state)
+
+
+def test_a_job_that_was_stopped_is_known_to_be_dear(
+    section: GovernSection, clock: Clock, put: Put
+) -> None:
+    subject = governor(section, clock)
+    assert subject.admit(1, 600, "m").wait_s == 0
+    subject.observe_worker(os.getpid())
+    worked = time.process_time()
+    put(WATTS, 30_000_000)
+    run(subject, clock, 10)
+    assert subject.must_stop()
+    before = subject.snapshot()
+    while time.process_time() < worked + 0.1:
+        sum(range(1000))
+    run(subject, clock, 1)
+    subject.charge(10.0, 0.0, 0, 0, None)
+    assert b'"m"' not in before
+    assert b'"m"' in subject.snapshot()
 
 
 @given(state=st.binary(max_size=200))

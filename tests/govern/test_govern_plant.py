@@ -61,6 +61,7 @@ class Plant:
     asked_at: float | None = None
     ask_again: float = 0.0
     model_cpu_s: float = 0.0
+    cpu_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -81,7 +82,9 @@ class Plant:
             watts = missing("plant: blind")
         lost = ("power",) if self.seen and watts.value is None else ()
         self.seen |= watts.value is not None
-        memory = MemoryUse(ProcessUse(50), ProcessUse(200), missing("-"), missing("-"))
+        memory = MemoryUse(
+            ProcessUse(50), ProcessUse(200, cpu_s=self.cpu_s), missing("-"), missing("-")
+        )
         heat = Heat(missing("-"))
         return Vitals(
             now, watts, Gauge(busy), self.worker_cores, CORES, memory, heat, Pressure(), lost=lost
@@ -115,6 +118,7 @@ class Plant:
         self.worker_cores = done
         work.cpu_left -= done
         work.cpu_s += done
+        self.cpu_s += done
         work.gaps_left = max(0.0, work.gaps_left - (1 - done / work.threads))
         if work.cpu_left <= 1e-3:
             self._finish(work, answered=True)

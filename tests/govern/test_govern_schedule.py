@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.config import parse_settings
 from edge_agent.config.govern import GovernSection, ScheduleSection
 from edge_agent.errors import BadPayload
 from edge_agent.govern.governor import Governor
@@ -81,6 +83,13 @@ def test_the_governor_follows_the_schedule(tmp_path: Path) -> None:
     now += 1
     governor.sample()
     assert (governor.status().budget_watts, governor.status().schedule) == (5.0, None)
+
+
+def test_the_example_for_operators_is_right() -> None:
+    page = Path(__file__).parents[2] / "docs/budgets.md"
+    example = page.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    govern = parse_settings(tomllib.loads(example), where="docs/budgets.md").govern
+    assert [rule.name for rule in govern.schedule] == ["on battery", "early shift"]
 
 
 def test_a_meter_tells_watts_in_many_shapes() -> None:
