@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -152,7 +153,8 @@ def config(folder: Path, expected: int, *arguments: str) -> None:
     code is not the expected one."""
     say(f"$ edge-agent config {shlex.join(arguments)}")
     command = [sys.executable, "-m", "edge_agent", "config", *arguments]
-    code = subprocess.run(command, cwd=folder, check=False).returncode
+    environment = {"COLUMNS": "120", **os.environ}
+    code = subprocess.run(command, cwd=folder, env=environment, check=False).returncode
     if code != expected:
         raise Unavailable(f"exit code {code}, expected {expected}")
 
