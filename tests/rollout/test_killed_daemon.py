@@ -3,15 +3,14 @@ it is confirmed or rolled back, never between, and telemetry and jobs are intact
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from brokers import Mosquitto, wait_until
-from plant import REPOSITORY, Client, Daemon, Heard, write_settings
+from plant import Client, Heard, write_settings
+from rollout.killed import DiesAt
 
 from edge_agent.config.settings import StoreSection
 from edge_agent.finding import Finding, IncidentPhase, Window
@@ -40,33 +39,6 @@ KILLS = [
     ("probation", "before", RESTARTING, "confirmed"),
     ("rolled_back", "before", UNHEALTHY, "rolled_back"),
 ]
-
-
-class DiesAt(Daemon):
-    """The daemon that kills itself once, when its second revision reaches ``state``."""
-
-    def __init__(self, config: Path, state: str, when: str) -> None:
-        super().__init__(config)
-        self.marker = config.parent / "killed"
-        self.arguments = ["config", state, when, str(self.marker)]
-
-    def start(self) -> None:
-        script = REPOSITORY / "tests" / "rollout" / "dies_at.py"
-        command = [sys.executable, str(script), *self.arguments, "run", "--config"]
-        environment = {**self.environment, "PYTHONPATH": str(REPOSITORY)}
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command, str(self.config)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=REPOSITORY,
-                env=environment,
-                start_new_session=True,
-            )
-
-    def killed(self) -> bool:
-        assert self.process is not None
-        return self.process.poll() is not None
 
 
 def desired(revision: int, patch: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +104,7 @@ def test_a_kill_in_any_state_is_survived(
     config = write_settings(tmp_path, broker.port, rollout={"probation_s": 1})
     park_a_job(tmp_path / "state")
     rows = [{"flow": 1.0 + number % 3} for number in range(50)]
-    daemon = DiesAt(config, state, when)
+    daemon = DiesAt(config, "config", 2, state, when)
     with Client(broker.port, "edge/#") as client, daemon:
         client.wait_for("edge/gw1/status", lambda one: one.json["state"] == "online")
         client.say(DESIRED, desired(1, {"log": {"level": "info"}}), retain=True)
