@@ -38,7 +38,7 @@ from edge_agent.inbox import Inbox
 from edge_agent.inference.client import WorkerClient
 from edge_agent.intake import Intake, IntakeEffects
 from edge_agent.job import Job
-from edge_agent.level import Allowance, Spent
+from edge_agent.level import Allowance, Level, Spent
 from edge_agent.logs import configure_logs
 from edge_agent.modelswitch import ModelSwitch
 from edge_agent.mqtt.broker import Broker, FilterMemory
@@ -291,6 +291,11 @@ class Agent:
         loop.run = self._diagnosis.run
 
     def _admit(self, job: Job) -> Allowance:
+        if self.store.lives.crash_loop:
+            return Allowance(
+                Level.RULES_ONLY,
+                f"the agent broke off {self.store.lives.broken_off} times in a row",
+            )
         return self._governor.admit(job.priority, PROMPT_TOKENS + self.settings.diagnose.max_tokens)
 
     def _charge(self, completion: Completion | None, wall_s: float, cpu_s: float) -> Spent:
@@ -372,6 +377,7 @@ class Agent:
                 "outbox": asdict(self.store.outbox.counts()),
                 "mb": round(self.store.bytes_on_disk() / MEGABYTE, 2),
                 "alarms": self.store.alarms,
+                "lives_broken_off": self.store.lives.broken_off,
             },
             "publisher": lambda: asdict(self._publisher.status),
             "governor": lambda: asdict(self._governor.status()),
@@ -386,6 +392,10 @@ class Agent:
         ``reload`` asks for the settings file to be read again, which is a restart in place.
         """
         log.info("agent_starting", agent=self.settings.agent.id, version=__version__)
+        if self.store.lives.begin(time.monotonic()):
+            log.warning("last_life_broke_off", times=self.store.lives.broken_off)
+        if self.store.lives.crash_loop:
+            log.error("crash_loop", action="detectors and rules only, until a life lasts")
         recovered = self.store.jobs.requeue_running()
         if recovered:
             log.warning("jobs_recovered", jobs=recovered)
@@ -394,10 +404,13 @@ class Agent:
         halts = self._supervisor.start()
         notify("READY=1", f"STATUS=running as {self.settings.agent.id}")
         try:
-            return self._watch(stop, reload)
+            ending = self._watch(stop, reload)
         finally:
             notify("STOPPING=1")
             self._drain(halts)
+        if ending is not Ending.FAILED:
+            self.store.lives.end()
+        return ending
 
     def _watch(self, stop: threading.Event, reload: threading.Event) -> Ending:
         """The supervisor's loop: the watchdog is fed only while nothing is wrong."""
@@ -417,6 +430,8 @@ class Agent:
             else:
                 log.error("watchdog_withheld", reason=complaint)
             self.store.upkeep.turn(time.monotonic())
+            if self.store.lives.steady(time.monotonic()):
+                log.info("crash_loop_over")
             if time.monotonic() >= next_health:
                 next_health = time.monotonic() + self.settings.health.interval_s
                 self._tell_health()
