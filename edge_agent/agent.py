@@ -103,7 +103,7 @@ class Agent:
         self._rollout = ConfigRollout(document, self._memory(CONFIG), self._rollout_effects())
         self.settings = self._rollout.resume()
         self._supervisor = Supervisor()
-        self._cards = CardLibrary.load(self.settings.diagnose.cards)
+        self._cards = _cards_of(self.settings)
         self._casebook = Casebook(self.store, self.settings, self._card_for, self._wake)
         self._governor = self._build_governor()
         self._build_models()
@@ -135,7 +135,7 @@ class Agent:
     def _validate(self, document: Mapping[str, Any]) -> Settings:
         settings = parse_settings(document, where="settings")
         settings = resolve_paths(settings, self._base)
-        CardLibrary.load(settings.diagnose.cards)
+        _cards_of(settings)
         return settings
 
     def _memory(self, kind: str) -> Memory:
@@ -471,7 +471,7 @@ class Agent:
 
     def apply(self, settings: Settings) -> None:
         """Put new settings into effect between two batches. All that can fail comes first."""
-        cards = CardLibrary.load(settings.diagnose.cards)
+        cards = _cards_of(settings)
         decoder = self._new_decoder(settings)
         fresh = self._new_detection(settings, cards)
 
@@ -514,3 +514,8 @@ class Agent:
             stack.callback(self._broker.stop)
             stack.callback(self._worker.close, 0.0)
         log.info("agent_stopped")
+
+
+def _cards_of(settings: Settings) -> CardLibrary:
+    """The cards of the folder and those pushed from afar. Raises ``BadConfig``."""
+    return CardLibrary.load(settings.diagnose.cards, settings.diagnose.pushed_cards)
