@@ -8,6 +8,7 @@ therefore valid for one generation only, which the messages carry.
 from __future__ import annotations
 
 import ssl
+import struct
 import threading
 import time
 from collections import deque
@@ -15,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
+from paho.mqtt import MQTTException
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
@@ -38,7 +40,7 @@ from edge_agent.telemetry import Message
 CONNACK_TIMEOUT_S = 10.0
 HEADER_ROOM = 64
 """Bytes of a PUBLISH beside topic, payload and properties, at most."""
-TOO_LARGE, QOS_NOT_SUPPORTED = 0x95, 0x9B
+TOO_LARGE, QOS_NOT_SUPPORTED, TOPIC_INVALID = 0x95, 0x9B, 0x90
 _CAUSES = {
     0x84: Cause.NO_VERSION_5,
     0x85: Cause.DENIED,
@@ -139,9 +141,16 @@ class Link:
         while not self.connected:
             if not self.turn(0.2):
                 self.hung_up = self.ended is None or self.ended.cause is Cause.LOST
-                raise self.ended or LinkFailed(f"{where}: closed before it answered")
+                raise self.failure()
             if time.monotonic() > deadline:
                 raise LinkFailed(f"{where}: took the connection but did not answer")
+
+    def failure(self) -> LinkFailed:
+        """Why it is over, to be raised. ``ended`` itself never is: its traceback would hold this
+        link, and its sockets with it."""
+        if self.ended is None:
+            return LinkFailed(f"{self._settings.host}: closed without a reason")
+        return LinkFailed(str(self.ended), self.ended.cause)
 
     def turn(self, timeout: float) -> bool:
         """Let bytes flow for up to ``timeout`` seconds; False once the connection is over."""
@@ -185,12 +194,23 @@ class Link:
             while self.ended is None and time.monotonic() < deadline:
                 self.turn(0.1)
         self.ended = self.ended or LinkFailed(reason)
+        self._let_go()
         with self._lock:
             lost, self._deliveries = self._deliveries, {}
             self._unacked.clear()
             self._ackable.clear()
         for delivery in lost.values():
             delivery.settle(Outcome("lost", str(self.ended)))
+
+    def _let_go(self) -> None:
+        """Free the sockets now. Client and link hold each other through the callbacks, and the
+        garbage collector may take its time while reconnects pile descriptors up."""
+        sock = self._client.socket()
+        if sock is not None:
+            sock.close()
+        client = self._client
+        client.on_connect = client.on_disconnect = client.on_message = None
+        client.on_publish = client.on_subscribe = client.on_unsubscribe = None
 
     # --- from any thread ------------------------------------------------------------------------
 
@@ -201,13 +221,19 @@ class Link:
             delivery.settle(refusal)
             return
         reach("publish")
-        info = self._client.publish(
-            outgoing.topic,
-            outgoing.payload,
-            qos=1,
-            retain=outgoing.retain and self._may_retain,
-            properties=publish_properties(outgoing, self.version),
-        )
+        try:
+            info = self._client.publish(
+                outgoing.topic,
+                outgoing.payload,
+                qos=1,
+                retain=outgoing.retain and self._may_retain,
+                properties=publish_properties(outgoing, self.version),
+            )
+        except (ValueError, struct.error, MQTTException) as error:
+            with self._lock:
+                self._open -= 1
+            delivery.settle(Outcome("refused", f"not a message: {error}", TOPIC_INVALID))
+            return
         with self._lock:
             # The PUBACK may have been faster than this thread.
             outcome = self._early.pop(info.mid, None)
