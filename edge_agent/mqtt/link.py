@@ -300,6 +300,8 @@ class Link:
 
     def _refusal(self, outgoing: Outgoing) -> Outcome | None:
         """What the broker has said it will not take: sending it would end the connection."""
+        if not outgoing.topic:
+            return Outcome("refused", "not a message: no topic", TOPIC_INVALID)
         size = (
             len(outgoing.topic) + len(outgoing.payload) + len(outgoing.content_type) + HEADER_ROOM
         )
