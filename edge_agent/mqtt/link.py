@@ -11,7 +11,6 @@ import ssl
 import struct
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +25,7 @@ from edge_agent.config.broker import MqttSection
 from edge_agent.failpoints import reach
 from edge_agent.mqtt.backoff import Cause
 from edge_agent.mqtt.delivery import Delivery
+from edge_agent.mqtt.receipts import Receipts
 from edge_agent.mqtt.session import (
     LinkFailed,
     as_message,
@@ -105,9 +105,7 @@ class Link:
         self._early: dict[int, Outcome] = {}
         self._open = 0
         self._asked: dict[int, tuple[str, ...]] = {}
-        self._unacked: deque[int] = deque()
-        self._ackable: set[int] = set()
-        self._acking = False
+        self._receipts = Receipts(self._acknowledge)
         client = new_client(settings, identity.client_id, version, identity.will)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -195,10 +193,9 @@ class Link:
                 self.turn(0.1)
         self.ended = self.ended or LinkFailed(reason)
         self._let_go()
+        self._receipts.clear()
         with self._lock:
             lost, self._deliveries = self._deliveries, {}
-            self._unacked.clear()
-            self._ackable.clear()
         for delivery in lost.values():
             delivery.settle(Outcome("lost", str(self.ended)))
 
@@ -261,26 +258,13 @@ class Link:
             return None
 
     def ack(self, mid: int) -> bool:
-        """Acknowledge a QoS 1 message. PUBACKs leave in the order of arrival, so this one waits
-        for those before it. False for a packet id that is not open."""
-        with self._lock:
-            if mid not in self._unacked or mid in self._ackable:
-                return False
-            self._ackable.add(mid)
-            if self._acking:
-                return True
-            self._acking = True
-        while True:
-            with self._lock:
-                ready = self._take_ackable()
-                if not ready:
-                    self._acking = False
-                    return True
-            # Whoever set the flag sends for all: the order holds, and paho meets no lock of ours.
-            for number in ready:
-                reach("ack")
-                self._client.ack(number, 1)
-                reach("acked")
+        """Acknowledge a QoS 1 message, in its turn. False for a packet id that is not open."""
+        return self._receipts.done(mid)
+
+    def _acknowledge(self, mid: int) -> None:
+        reach("ack")
+        self._client.ack(mid, 1)
+        reach("acked")
 
     def give_up(self, reason: str) -> None:
         """Let the network thread end this connection at its next turn."""
@@ -288,15 +272,7 @@ class Link:
 
     def unacked(self) -> int:
         """QoS 1 messages that wait for their acknowledgement."""
-        return len(self._unacked)
-
-    def _take_ackable(self) -> list[int]:
-        ready = []
-        while self._unacked and self._unacked[0] in self._ackable:
-            mid = self._unacked.popleft()
-            self._ackable.discard(mid)
-            ready.append(mid)
-        return ready
+        return len(self._receipts)
 
     def _refusal(self, outgoing: Outgoing) -> Outcome | None:
         """What the broker has said it will not take: sending it would end the connection."""
@@ -355,8 +331,7 @@ class Link:
         ack = None
         if message.qos:
             ack = (self.generation, message.mid, message.qos)
-            with self._lock:
-                self._unacked.append(message.mid)
+            self._receipts.arrived(message.mid)
         try:
             self._deliver(as_message(message, time.time(), ack))
         except Exception as error:
