@@ -4,6 +4,7 @@ be judged by those before it, and that is bounded."""
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -141,7 +142,7 @@ class Decoder:
         path = route.source.number or ()
         value = tree.get(path[0]) if len(path) == 1 else inside(tree, path)
         key = route.signal or ""
-        name = route.names.get(key)
+        name = route.only
         if name and type(value) is float and value - value == 0.0:
             return [Reading(route.equipment, name, value, at, quality)]
         if value is None and len(path) == 1 and path[0] not in tree:
@@ -234,7 +235,7 @@ class Decoder:
     ) -> None:
         """Any value of any type: append its reading, or count why there is none."""
         section = route.source.section
-        name = route.names.get(key)
+        name = route.name_of(key)
         if name == "":
             return
         found = number(sample.value, section.words, in_strings=section.numbers_in_strings)
@@ -245,7 +246,7 @@ class Decoder:
             name = self._name(route, key, sample.unit)
             if not name:
                 return
-            line = route.converted.get(key)
+            line = route.conversion(key)
             if line is not None:
                 found = line[1].factor * found + line[1].offset
         at, quality = when
@@ -257,13 +258,14 @@ class Decoder:
 
     def _name(self, route: Route, key: str, unit: str | None) -> str:
         """The reading's name for a key of the payload; empty where it is to be left out."""
-        if key in route.converted:
-            return route.converted[key][0]
+        known = route.conversion(key)
+        if known is not None:
+            return known[0]
         source = route.source
-        if key in source.left_out:
-            route.names[key] = ""
+        if key in source.left_out and key != route.signal:
+            route.admit(key, "")
             return ""
-        name = key if key == route.signal else source.section.rename.get(key, key)
+        name = sys.intern(key if key == route.signal else source.section.rename.get(key, key))
         if name_fault(name):
             self.counts.bad_names += 1
             return ""
@@ -273,12 +275,12 @@ class Decoder:
             line = self._conversion(route, name, unit)
         except BadConfig as error:
             self.census.tell(f"{route.equipment} {name}", f"{name} is left out: unit {error}")
-            route.names[key] = ""
+            route.admit(key, "")
             return ""
         if line is None:
-            route.names[key] = name
+            route.admit(key, name)
         else:
-            route.converted[key] = name, line
+            route.converted = {**(route.converted or {}), key: (name, line)}
         return name
 
     def _conversion(self, route: Route, name: str, unit: str | None) -> Line | None:
