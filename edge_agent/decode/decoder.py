@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_agent.config.telemetry import SourceSection, TelemetrySection
@@ -24,6 +24,9 @@ from edge_agent.decode.value import number
 from edge_agent.errors import BadConfig, BadPayload
 from edge_agent.outgoing import Outgoing
 from edge_agent.telemetry import Message, Quality, Reading
+
+WORST = 5
+"""Machines named in the report for their clock."""
 
 ROUTES = 200_000
 """Topics remembered at once; past that all are forgotten and found again."""
@@ -97,6 +100,24 @@ class Decoder:
     def news(self) -> list[str]:
         """What an operator should hear once, such as a cap that was reached; empties the list."""
         return self.census.news()
+
+    def report(self) -> dict[str, Any]:
+        """For the health report: what was left out and why, what is known, and the machines whose
+        clock is furthest from ours (seconds that their newest reading lay behind its arrival)."""
+        machines, signals = self.census.counts()
+        skews: dict[str, float] = {}
+        for route in list(self._routes.values()):
+            if route.equipment and abs(route.skew) > abs(skews.get(route.equipment, 0.0)):
+                skews[route.equipment] = round(route.skew, 3)
+        furthest = sorted(skews, key=lambda name: -abs(skews[name]))[:WORST]
+        return {
+            "machines": machines,
+            "signals": signals,
+            "over_equipment": self.census.over_equipment,
+            "over_signals": self.census.over_signals,
+            **asdict(self.counts),
+            "skew_s": {name: skews[name] for name in furthest},
+        }
 
     def requests(self) -> list[Outgoing]:
         """What is to be published to sources: Sparkplug rebirth requests; empties the list."""
