@@ -44,12 +44,13 @@ def look(recording: Recording, card: Card, settings: Settings, at: int | None) -
     rows = len(recording.times)
     if at is not None and not 0 <= at < rows:
         raise BadPayload(f"{recording.path}: there is no row {at}; it has rows 0 to {rows - 1}")
+    equipment = machine_name(card)
     detection = Detection(settings.detect, lambda _name: card, AGENT_ID)
     opened = False
     settle_s = settings.diagnose.settle_s
     row = 0
     for row, (when, values) in enumerate(recording.rows()):
-        readings = [Reading(card.equipment, name, value, when) for name, value in values.items()]
+        readings = [Reading(equipment, name, value, when) for name, value in values.items()]
         for finding in detection.observe(readings):
             opened = finding.phase is not IncidentPhase.CLOSED
             settled = (
@@ -59,13 +60,18 @@ def look(recording: Recording, card: Card, settings: Settings, at: int | None) -
                 return Look(row, finding, opened=True)
         if row == at:
             break
-    current = detection.current(card.equipment)
+    current = detection.current(equipment)
     if current is None:
         raise BadPayload(
             f"{recording.path}: after row {row} the machine is still being learned; normal "
             f"operation takes {settings.detect.learn_rows} rows (--learn)"
         )
     return Look(row, current, opened)
+
+
+def machine_name(card: Card) -> str:
+    """The name that a recording's machine goes by: the card's, without its pattern."""
+    return card.equipment.replace("*", "").strip("-_.") or "machine"
 
 
 def diagnose(finding: Finding, card: Card, settings: Settings, *, rules_only: bool) -> Diagnosis:

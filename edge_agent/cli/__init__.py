@@ -21,7 +21,9 @@ from edge_agent.cli.replay import replay
 from edge_agent.cli.run import run
 from edge_agent.cli.simulate import simulate
 from edge_agent.cli.top import top
+from edge_agent.config.settings import LogSection
 from edge_agent.errors import BadConfig, EdgeAgentError
+from edge_agent.logs import configure_logs
 
 app = typer.Typer(
     name="edge-agent",
@@ -49,6 +51,7 @@ app.add_typer(jobs.app)
 
 def main() -> None:
     """Run the command line; our own errors become one message and an exit code."""
+    configure_logs(LogSection(level="warning", format="console"))
     try:
         app()
     except BadConfig as error:
