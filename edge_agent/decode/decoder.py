@@ -212,6 +212,8 @@ class Decoder:
         unread: list[Sample] = []
         for sample in found:
             machine = route if sample.equipment is None else self._machine(route, sample.equipment)
+            if not machine.equipment:
+                raise BadPayload("no machine's name: this format has none where it is looked for")
             key = sample.key if sample.key is not None else machine.signal
             if key is None:
                 raise BadPayload(
