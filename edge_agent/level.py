@@ -45,3 +45,40 @@ class Spent:
     joules: float
     measured: bool
     """True where a power sensor measured it, False where it was estimated."""
+
+
+@dataclass(frozen=True, slots=True)
+class GovernorStatus:
+    """What the governor knows and decided, for health, ``top`` and the log."""
+
+    level: Level
+    reason: str
+    watts: float
+    """Power of the whole gateway now."""
+    watts_measured: bool
+    watts_source: str
+    """Which sensor, or why there is none."""
+    average_watts: float
+    """Average over the budget's window, or since the start where that is shorter."""
+    budget_watts: float | None
+    joules_in_store: float | None
+    """None without a power budget; negative: debt."""
+    daemon_mb: float
+    worker_mb: float
+    memory_budget_mb: float
+    worker_room_mb: float
+    """What the worker may hold in all."""
+    host_available_mb: float | None
+    hottest_c: float | None
+    headroom_c: float | None
+    """Degrees left to the first trip point."""
+    cores: float
+    busy_cores: float | None
+    """Of the whole host."""
+    threads: int
+    on_battery: bool | None
+    charge_percent: float | None
+    alarms: tuple[str, ...] = ()
+    """What the board complains of, and sensors that were lost."""
+    schedule: str | None = None
+    """Name of the schedule's rule in force."""

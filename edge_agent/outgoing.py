@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Literal
 
 import msgspec
 
@@ -30,3 +31,16 @@ class Outgoing(msgspec.Struct, frozen=True):
     """Wall clock, Unix seconds; None is kept until it is sent."""
     content_type: str = "application/json"
     correlation_data: bytes | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of one publish.
+
+    ``acked``: the broker has it. ``refused``: it said no, and why. ``lost``: nobody knows, so it
+    must be sent again.
+    """
+
+    state: Literal["acked", "refused", "lost"]
+    reason: str = ""
+    code: int = 0
+    """MQTT 5 reason code of a refusal."""

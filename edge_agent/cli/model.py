@@ -140,7 +140,7 @@ def verify(model: str, models_dir: ModelsDir = DEFAULT_DIR, as_json: Json = Fals
 
 
 @app.command()
-def plan(  # noqa: PLR0913, PLR0917 -- one parameter per option
+def plan(
     model: str,
     context: Annotated[int, typer.Option(help="Context, tokens.")] = 4096,
     kv_type: Annotated[str, typer.Option(help="f16 or q8_0.")] = "f16",

@@ -48,6 +48,8 @@ class MqttSection(Section):
     """How long the broker keeps messages for us while we are away, seconds (MQTT 5)."""
     receive_maximum: int = Field(default=1000, ge=10, le=65535)
     """How many unacknowledged QoS 1 messages the broker may send ahead (MQTT 5)."""
+    max_packet_kb: int = Field(default=1024, ge=1, le=262_144)
+    """Larger packets the broker drops instead of sending them to us, kilobytes (MQTT 5)."""
     reconnect_max_s: float = Field(default=30.0, ge=1, le=600)
     """Longest pause between two attempts to connect, seconds; they are jittered."""
     username: str | None = None

@@ -19,6 +19,8 @@ class DiagnoseSection(Section):
     evidence is thin. The incident itself is published at once."""
     attempts: int = Field(default=3, ge=1, le=10)
     """Tries at one job before it is quarantined and the rules' answer stands alone."""
+    per_incident: int = Field(default=3, ge=1, le=100)
+    """Diagnoses of one incident at most: a picture that changes is diagnosed again."""
     deadline_s: float = Field(default=180.0, ge=1, le=86_400)
     """Longest time for one attempt of the model, seconds."""
     expire_s: float = Field(default=86_400.0, ge=60)

@@ -45,6 +45,9 @@ class StoreSection(Section):
     """Bound on the database file, megabytes."""
     outbox_rows: int = Field(default=100_000, ge=100)
     """Bound on waiting messages; the oldest of the lowest priority are shed and counted."""
+    ballast_mb: int = Field(default=8, ge=0, le=1024)
+    """A file of this size is kept beside the database and given up when the disk is full, so
+    that there is room to send, shed and recover; megabytes."""
 
 
 class PublishSection(Section):
@@ -71,6 +74,29 @@ class RolloutSection(Section):
     are accepted, which ``check`` and the log say loudly."""
     probation_s: float = Field(default=60.0, ge=1, le=3600)
     """A new revision must keep everything healthy this long to be confirmed, seconds."""
+    remote: bool = True
+    """False: this file alone counts; whatever was pushed is ignored. Only the file sets it."""
+    groups: tuple[Annotated[str, AfterValidator(_topic_word)], ...] = ()
+    """Groups of the fleet that this gateway belongs to; a push may be for one of them."""
+    commands: tuple[str, ...] = (
+        "help",
+        "schema",
+        "status",
+        "diagnose",
+        "rebaseline",
+        "feedback",
+    )
+    """Commands that are answered on ``…/cmd/{name}``; all others are refused."""
+    model_import_dir: Path | None = None
+    """Folder that a model manifest may name files of (``file:NAME``), such as a USB stick's."""
+    model_ca: Path | None = None
+    """PEM file with the authorities of the servers that models come from; absent: the system's."""
+    download_kbps: int | None = Field(default=None, ge=16)
+    """Rate limit for model files, kilobytes (10^3 bytes) a second; absent: none."""
+    disk_reserve_mb: int = Field(default=512, ge=0)
+    """This much stays free on the disk after a model was fetched, megabytes."""
+    signed_commands: bool = False
+    """True: a command must come in an envelope signed by a trust anchor, as settings do."""
 
 
 class LogSection(Section):

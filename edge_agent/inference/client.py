@@ -118,6 +118,19 @@ class WorkerClient:
             reason=self._reason,
         )
 
+    def give_way(self) -> bool:
+        """Stop the worker if it is idle, to free its memory; a later request spawns one with the
+        plan that fits then. Whether it was stopped."""
+        with self._lock:
+            process = self._process
+            if process is None or self._running:
+                return False
+            self._process = None
+            self._restarts += 1
+        log.info("worker_gave_way", rss_mb=self._rss_mb)
+        process.stop(1.0)
+        return True
+
     def close(self, grace_s: float) -> None:
         """End the worker; what it computes gets ``grace_s`` seconds."""
         with self._lock:

@@ -1,0 +1,516 @@
+"""The composition root: builds every part from the settings, runs the loops, and shuts down in
+the order of the pipeline. Nothing else puts parts together."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar, cast
+from uuid import uuid4
+
+import structlog
+
+from edge_agent import __version__
+from edge_agent.card import Card
+from edge_agent.casebook import Casebook
+from edge_agent.completion import Completion, CompletionRequest
+from edge_agent.config.inference import InferenceSection
+from edge_agent.config.load import parse_settings, read_toml, resolve_paths
+from edge_agent.config.settings import Settings
+from edge_agent.control import Control
+from edge_agent.deadletter import DeadLetters
+from edge_agent.decode.decoder import Decoder
+from edge_agent.detect.detection import Detection
+from edge_agent.diagnose.library import CardLibrary
+from edge_agent.diagnose.runner import Desk, DiagnosisLoop
+from edge_agent.errors import Unavailable
+from edge_agent.govern.governor import Governor
+from edge_agent.health import Health
+from edge_agent.inbox import Inbox
+from edge_agent.inference.client import WorkerClient
+from edge_agent.intake import Intake, IntakeEffects
+from edge_agent.job import Job
+from edge_agent.level import Allowance, Level, Spent
+from edge_agent.logs import configure_logs
+from edge_agent.modelswitch import ModelSwitch
+from edge_agent.mqtt.broker import Broker, FilterMemory
+from edge_agent.operations import Operations
+from edge_agent.publish.message import health_message, reported_message, rfc3339, status_message
+from edge_agent.publish.publisher import Backlog, Line, Publisher
+from edge_agent.rollout.apply import ConfigRollout
+from edge_agent.rollout.commands import Commands
+from edge_agent.rollout.effects import Effects, Memory
+from edge_agent.rollout.model_apply import ModelEffects, ModelRollout
+from edge_agent.store.connection import FATAL
+from edge_agent.store.database import Store
+from edge_agent.supervisor import Loop, Supervisor, notify
+from edge_agent.telemetry import Message
+
+log = structlog.get_logger(__name__)
+Result = TypeVar("Result")
+
+BASELINE = "baseline"
+"""Kind of the snapshots that hold what detection has learned."""
+CONFIG = "config"
+MODEL = "model"
+CONTROL_TOPICS = ("config/desired", "model/desired", "cmd/+")
+GOVERNOR = "governor"
+SUBSCRIBED = "subscribed"
+CONTROL_MESSAGES = 200
+CONTROL_MB = 8
+PROMPT_TOKENS = 600
+"""Usual length of a prompt, for the governor's forecast."""
+TICK_S = 1.0
+FLUSH_S = 3.0
+"""How long a stopping agent still sends what the broker takes, seconds."""
+MEGABYTE = 1_000_000
+
+
+class Ending(Enum):
+    """Why the agent stopped."""
+
+    STOPPED = "stopped"
+    RESTART = "restart"
+    """Settings that need a restart were applied: build the agent anew."""
+    FAILED = "failed"
+    """A loop died or stood still: exit non-zero and let systemd restart."""
+
+
+class Agent:
+    """One gateway's agent.
+
+    ``document``: the tables of the settings file; ``base``: the folder that its relative paths are
+    seen from. Raises ``BadConfig`` for settings or cards that are wrong, ``Unavailable`` where
+    another instance holds the state directory.
+    """
+
+    def __init__(self, document: Mapping[str, Any], base: Path) -> None:
+        self._base = base
+        self._restart = threading.Event()
+        self._draining = threading.Event()
+        self._session = str(uuid4())
+        self._started = time.time()
+        own = self._validate(document)
+        self.store = Store.open(own.store.state_dir, own.store)
+        self._rollout = ConfigRollout(document, self._memory(CONFIG), self._rollout_effects())
+        self.settings = self._rollout.resume()
+        self._supervisor = Supervisor()
+        self._cards = CardLibrary.load(self.settings.diagnose.cards)
+        self._casebook = Casebook(self.store, self.settings, self._card_for, self._wake)
+        self._governor = self._build_governor()
+        self._build_models()
+        self._build_inboxes()
+        self._broker = self._build_broker()
+        self._intake = self._build_intake()
+        self._build_diagnosis()
+        self._build_publisher()
+        self._build_control()
+
+    @classmethod
+    def from_file(cls, path: Path) -> Agent:
+        """The agent of a settings file."""
+        return cls(read_toml(path), path.resolve().parent)
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- building ------------------------------------------------------------------------------
+
+    def _validate(self, document: Mapping[str, Any]) -> Settings:
+        settings = parse_settings(document, where="settings")
+        settings = resolve_paths(settings, self._base)
+        CardLibrary.load(settings.diagnose.cards)
+        return settings
+
+    def _memory(self, kind: str) -> Memory:
+        generations = self.store.generations
+        return Memory(
+            load=lambda: generations.load(kind),
+            save=lambda state: generations.save(kind, state),
+        )
+
+    def _rollout_effects(self) -> Effects:
+        return Effects(
+            validate=self._validate,
+            apply=self.apply,
+            restart=self._ask_for_restart,
+            report=self._report_settings,
+            readings=lambda: self._intake.readings,
+        )
+
+    def _report_model(self, report: dict[str, Any]) -> None:
+        self._casebook.send(reported_message(self._casebook.root, "model", report))
+
+    def _report_settings(self, report: dict[str, Any]) -> None:
+        self._casebook.send(reported_message(self._casebook.root, "config", report))
+
+    def _ask_for_restart(self, why: str) -> None:
+        log.info("restart_asked", reason=why)
+        self._restart.set()
+
+    def _card_for(self, equipment: str) -> Card | None:
+        """The card as the settings have it now, also after they changed."""
+        return self._cards.for_equipment(equipment)
+
+    def _build_governor(self) -> Governor:
+        return Governor(
+            self.settings.govern,
+            clock=time.time,
+            monotonic=time.monotonic,
+            state=self.store.snapshots.get(GOVERNOR, GOVERNOR),
+        )
+
+    def _build_models(self) -> None:
+        """The worker behind a switch, and the roll-out that brings other models to it."""
+        state_dir = self.settings.store.state_dir
+        models_dir = self.settings.inference.models_dir or state_dir / "models"
+
+        def make(settings: InferenceSection, folder: Path) -> WorkerClient:
+            return WorkerClient(
+                settings,
+                runtime_dir=folder,
+                models_dir=models_dir,
+                memory_limit_mb=self._governor.worker_memory_mb,
+            )
+
+        limit = self._governor.worker_memory_mb
+        self._worker = ModelSwitch(self.settings.inference, state_dir, make, limit)
+        effects = ModelEffects(
+            settings=lambda: self.settings,
+            models_dir=lambda: models_dir,
+            check=self._worker.check,
+            canary=self._worker.canary,
+            switch=self._worker.switch,
+            unhealthy=self._worker.unhealthy,
+            anchors=self._rollout.anchors,
+            report=self._report_model,
+        )
+        loop = self._supervisor.add("models")
+        self._models = ModelRollout(self._memory(MODEL), effects)
+        self._worker.switch(self._models.resume())
+        loop.run = lambda stop: self._models.run(stop, loop.beat)
+
+    def _build_inboxes(self) -> None:
+        telemetry = self.settings.telemetry
+
+        def shed(message: Message) -> None:
+            self._broker.ack(message)
+
+        self._inbox = Inbox(telemetry.inbox_messages, telemetry.inbox_mb * MEGABYTE, on_shed=shed)
+        self._control_inbox = Inbox(CONTROL_MESSAGES, CONTROL_MB * MEGABYTE, on_shed=shed)
+
+    def _build_broker(self) -> Broker:
+        settings = self.settings
+        own = settings.topic("")
+        root = self._casebook.root
+        generations = self.store.generations
+
+        def deliver(message: Message) -> None:
+            inbox = self._control_inbox if message.topic.startswith(own) else self._inbox
+            inbox.put(message)
+
+        return Broker(
+            settings.mqtt,
+            client_id=settings.mqtt.client_id or f"edge-agent-{settings.agent.id}",
+            will=status_message(root, "offline", session_id=self._session),
+            birth=lambda: status_message(
+                root, "online", session_id=self._session, details=self._birth_details()
+            ),
+            deliver=deliver,
+            on_lost=lambda reason: log.warning("session_lost", reason=reason),
+            filters=FilterMemory(
+                load=lambda: json.loads(generations.load(SUBSCRIBED) or b"[]"),
+                save=lambda filters: generations.save(SUBSCRIBED, json.dumps(filters).encode()),
+            ),
+        )
+
+    def _build_intake(self) -> Intake:
+        settings = self.settings
+        loop = self._supervisor.add("intake")
+        detection = self._new_detection(settings, self._cards)
+        detection.restore(self.store.snapshots.all(BASELINE))
+        effects = IntakeEffects(
+            acknowledge=self._broker.ack,
+            record=lambda found: self._persist(lambda: self._casebook.record(found), loop),
+            save_snapshots=lambda found: self.store.snapshots.put_all(BASELINE, found),
+            beat=loop.beat,
+        )
+        self._dead_letters = DeadLetters(self._casebook.note_dead_letter)
+        decoder = self._new_decoder(settings)
+        intake = Intake(
+            self._inbox,
+            decoder,
+            detection,
+            self._dead_letters,
+            effects,
+            settings.detect.snapshot_s,
+        )
+        loop.run = intake.run
+        return intake
+
+    def _persist(self, work: Callable[[], Result], loop: Loop) -> Result:
+        """Do ``work`` durably: a full disk makes the loop wait, it does not end it."""
+        return self.store.persist(work, give_up=self._draining.is_set, beat=loop.beat)
+
+    def _new_decoder(self, settings: Settings) -> Decoder:
+        return Decoder(settings.telemetry, settings.agent.topic_prefix)
+
+    def _new_detection(self, settings: Settings, cards: CardLibrary) -> Detection:
+        return Detection(settings.detect, cards.for_equipment, settings.agent.id)
+
+    def _build_diagnosis(self) -> None:
+        loop = self._supervisor.add("diagnosis")
+        desk = Desk(
+            claim=lambda: self._persist(lambda: self.store.jobs.claim(time.time()), loop),
+            finish=lambda *end: self._persist(lambda: self._casebook.finish(*end), loop),
+            retry=lambda *again: self._persist(lambda: self.store.jobs.retry(*again), loop),
+            admit=self._admit,
+            charge=self._charge,
+            complete=self._complete,
+            beat=loop.beat,
+        )
+        self._diagnosis = DiagnosisLoop(
+            desk, self.settings.diagnose, self._card_for, self.settings.agent.id
+        )
+        loop.run = self._diagnosis.run
+
+    def _admit(self, job: Job) -> Allowance:
+        if self.store.lives.crash_loop:
+            return Allowance(
+                Level.RULES_ONLY,
+                f"the agent broke off {self.store.lives.broken_off} times in a row",
+            )
+        return self._governor.admit(job.priority, PROMPT_TOKENS + self.settings.diagnose.max_tokens)
+
+    def _charge(self, completion: Completion | None, wall_s: float, cpu_s: float) -> Spent:
+        tokens = (completion.tokens_in, completion.tokens_out) if completion else (0, 0)
+        return self._governor.charge(wall_s, cpu_s, *tokens, joules=None)
+
+    def _complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Completion:
+        return self._worker.complete(request, lambda: cancelled() or self._governor.must_stop())
+
+    def _build_publisher(self) -> None:
+        loop = self._supervisor.add("publisher")
+        outbox, broker = self.store.outbox, self._broker
+        self._publisher = Publisher(
+            Backlog(pending=outbox.pending, sent=outbox.sent_all, park=outbox.park),
+            Line(send=broker.publish, room=broker.room, reset=broker.reset),
+            window=self.settings.publish.window,
+            beat=loop.beat,
+        )
+        loop.run = partial(self._publisher.run, flush_s=FLUSH_S)
+
+    def _wake(self) -> None:
+        """Something was committed: the loops that live on it look at once."""
+        self._publisher.notify()
+        self._diagnosis.notify()
+
+    def _build_control(self) -> None:
+        loop = self._supervisor.add("control")
+        self._health = Health(self._sections())
+        operations = Operations(self.store, self._intake, self._health.report, self._wake)
+        self._commands = Commands(
+            self.settings, operations.commands(), anchors=self._rollout.anchors
+        )
+        own = self.settings.topic
+        self._control = Control(
+            self._control_inbox,
+            handlers={
+                own("config/desired"): self._on_desired,
+                own("model/desired"): lambda message: self._models.handle_desired(message.payload),
+                own("cmd/"): self._on_command,
+            },
+            acknowledge=self._broker.ack,
+            tick=self._tick,
+            beat=loop.beat,
+        )
+        loop.run = self._control.run
+
+    def _birth_details(self) -> dict[str, Any]:
+        worker = self._worker.status()
+        return {
+            "version": __version__,
+            "started_at": rfc3339(self._started),
+            "model": {"name": worker.model, "state": worker.state, "reason": worker.reason},
+        }
+
+    def _sections(self) -> dict[str, Callable[[], dict[str, Any]]]:
+        """What ``…/health`` and ``cmd/status`` say, by part."""
+        return {
+            "agent": lambda: {
+                "id": self.settings.agent.id,
+                "version": __version__,
+                "session_id": self._session,
+                "uptime_s": round(time.time() - self._started, 1),
+                "revision": self._rollout.reported().get("revision"),
+            },
+            "loops": self._supervisor.ages,
+            "mqtt": lambda: asdict(self._broker.status()),
+            "intake": lambda: {
+                "messages": self._intake.messages,
+                "readings": self._intake.readings,
+                "refused": self._dead_letters.count,
+                "waiting": len(self._inbox),
+                "shed": self._inbox.counts().shed,
+            },
+            "equipment": lambda: cast(
+                "dict[str, Any]", self._intake.ask(lambda detection: detection.status())
+            ),
+            "store": lambda: {
+                "jobs": {str(state): count for state, count in self.store.jobs.counts().items()},
+                "outbox": asdict(self.store.outbox.counts()),
+                "mb": round(self.store.bytes_on_disk() / MEGABYTE, 2),
+                "alarms": self.store.alarms,
+                "lives_broken_off": self.store.lives.broken_off,
+            },
+            "publisher": lambda: asdict(self._publisher.status),
+            "governor": lambda: asdict(self._governor.status()),
+            "worker": lambda: asdict(self._worker.status()),
+        }
+
+    # --- while running -------------------------------------------------------------------------
+
+    def run(self, stop: threading.Event, reload: threading.Event) -> Ending:
+        """Run every loop until ``stop``; drains in the order of the pipeline before it returns.
+
+        ``reload`` asks for the settings file to be read again, which is a restart in place.
+        """
+        log.info("agent_starting", agent=self.settings.agent.id, version=__version__)
+        if self.store.lives.begin(time.monotonic()):
+            log.warning("last_life_broke_off", times=self.store.lives.broken_off)
+        if self.store.lives.crash_loop:
+            log.error("crash_loop", action="detectors and rules only, until a life lasts")
+        recovered = self.store.jobs.requeue_running()
+        if recovered:
+            log.warning("jobs_recovered", jobs=recovered)
+        self._broker.subscribe(self._filters(self.settings))
+        self._broker.start()
+        halts = self._supervisor.start()
+        notify("READY=1", f"STATUS=running as {self.settings.agent.id}")
+        try:
+            ending = self._watch(stop, reload)
+        finally:
+            notify("STOPPING=1")
+            self._drain(halts)
+        if ending is not Ending.FAILED:
+            self.store.lives.end()
+        return ending
+
+    def _watch(self, stop: threading.Event, reload: threading.Event) -> Ending:
+        """The supervisor's loop: the watchdog is fed only while nothing is wrong."""
+        next_health = time.monotonic()
+        while not stop.wait(TICK_S):
+            if self._restart.is_set() or reload.is_set():
+                return Ending.RESTART
+            self._governor.observe_worker(self._worker.status().pid)
+            self._broker.ensure_running()
+            self._governor.sample()
+            complaint = self._complaint()
+            if self._supervisor.failed.is_set():
+                log.error("agent_failed", reason=complaint)
+                return Ending.FAILED
+            if complaint is None:
+                notify("WATCHDOG=1")
+            else:
+                log.error("watchdog_withheld", reason=complaint)
+            self.store.upkeep.turn(time.monotonic())
+            if self.store.lives.steady(time.monotonic()):
+                log.info("crash_loop_over")
+            if time.monotonic() >= next_health:
+                next_health = time.monotonic() + self.settings.health.interval_s
+                self._tell_health()
+        return Ending.STOPPED
+
+    def _complaint(self) -> str | None:
+        """What is wrong with any thread of ours, or None."""
+        if not self._broker.healthy():
+            return "the network thread is dead or stands still"
+        return self._supervisor.complaint()
+
+    def _tell_health(self) -> None:
+        report = self._health.report()
+        try:
+            self._health.write(self.settings.store.state_dir / "status.json")
+            self.store.snapshots.put(GOVERNOR, GOVERNOR, self._governor.snapshot())
+            self._casebook.send(health_message(self._casebook.root, report, time.time()))
+        except FATAL:
+            raise
+        except (Unavailable, OSError) as error:
+            log.warning("health_not_told", reason=str(error))
+
+    def _tick(self) -> None:
+        """What time alone moves: a revision under probation, jobs that came too late."""
+        complaint = self._complaint()
+        if complaint is None and not self._broker.status().connected:
+            complaint = "the broker is not reachable"
+        self._rollout.tick(time.time(), complaint)
+
+    def _on_desired(self, message: Message) -> None:
+        self._rollout.handle_desired(message.payload, time.time())
+
+    def _on_command(self, message: Message) -> None:
+        answer = self._commands.handle(message, time.time())
+        if answer is not None:
+            self._casebook.send(answer)
+
+    def apply(self, settings: Settings) -> None:
+        """Put new settings into effect between two batches. All that can fail comes first."""
+        cards = CardLibrary.load(settings.diagnose.cards)
+        decoder = self._new_decoder(settings)
+        fresh = self._new_detection(settings, cards)
+
+        def rebuild(old: Detection) -> Detection:
+            self.store.snapshots.put_all(BASELINE, old.snapshots())
+            fresh.restore(self.store.snapshots.all(BASELINE))
+            return fresh
+
+        self._intake.swap(decoder, rebuild)
+        self.settings, self._cards = settings, cards
+        self._casebook.settings = settings
+        self._diagnosis.use(settings.diagnose, self._card_for)
+        self._governor.apply(settings.govern)
+        self._commands.use(settings)
+        self._broker.subscribe(self._filters(settings))
+        configure_logs(settings.log)
+        log.info("settings_applied")
+
+    def _filters(self, settings: Settings) -> list[tuple[str, int]]:
+        own = [(settings.topic(name), 1) for name in CONTROL_TOPICS]
+        return [*self._new_decoder(settings).filters, *own]
+
+    # --- shutting down -------------------------------------------------------------------------
+
+    def _drain(self, halts: Mapping[str, threading.Event]) -> None:
+        """Intake first, then jobs, then what the broker still takes."""
+        self._draining.set()
+        grace = self.settings.agent.shutdown_grace_s
+        for name in ("control", "models", "intake", "diagnosis", "publisher"):
+            halts[name].set()
+            self._wake()
+            if not self._supervisor.loop(name).join(grace):
+                log.warning("loop_left_behind", loop=name, waited_s=grace)
+        self.store.snapshots.put(GOVERNOR, GOVERNOR, self._governor.snapshot())
+
+    def close(self) -> None:
+        """Close everything, whatever fails: worker, broker (after its farewell), store."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.store.close)
+            stack.callback(self._broker.stop)
+            stack.callback(self._worker.close, 0.0)
+        log.info("agent_stopped")

@@ -1,0 +1,47 @@
+"""``edge-agent check``: is this gateway ready?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_agent.cli.run import ConfigOption
+
+STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
+
+
+def check(
+    config: ConfigOption = Path("/etc/edge-agent/edge-agent.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--warnings-as-errors", help="Exit 1 on a warning too.")
+    ] = False,
+) -> None:
+    """Check settings, cards, secrets, broker, disk, budgets and model before the daemon runs.
+
+    Exit codes: 0 ready, 1 something is wrong, 78 the settings file itself is wrong.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from edge_agent.config import load_settings
+    from edge_agent.preflight import Mark, examine
+
+    lines = list(examine(load_settings(config)))
+    bad = {Mark.ERROR, Mark.WARNING} if strict else {Mark.ERROR}
+    ready = not any(line.mark in bad for line in lines)
+    if as_json:
+        document = {"ready": ready, "lines": [line.model_dump(mode="json") for line in lines]}
+        typer.echo(json.dumps(document))
+    else:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for heading in ("", "check", "result", "what to do"):
+            table.add_column(heading, overflow="fold")
+        for line in lines:
+            mark = f"[{STYLES[line.mark]}]{line.mark}[/]"
+            table.add_row(mark, line.check, line.text, line.remedy)
+        Console().print(table)
+    raise typer.Exit(0 if ready else 1)

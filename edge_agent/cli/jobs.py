@@ -1,0 +1,136 @@
+"""``edge-agent jobs …``: the diagnoses that wait, ran, or were given up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edge_agent.cli.run import ConfigOption
+from edge_agent.job import JobState
+
+if TYPE_CHECKING:
+    from edge_agent.job import Job
+    from edge_agent.store.database import Store
+
+app = typer.Typer(name="jobs", help="The queue of diagnoses.", no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+JobId = Annotated[str, typer.Argument(help="As `jobs list` shows it.")]
+DEFAULT = Path("/etc/edge-agent/edge-agent.toml")
+
+
+@app.command("list")
+def list_jobs(
+    config: ConfigOption = DEFAULT,
+    state: Annotated[JobState | None, typer.Option(help="Only those in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """Show jobs, newest first; the agent may run meanwhile."""
+    store = _view(config)
+    try:
+        jobs = store.jobs.list(limit, state)
+        counts = {str(key): value for key, value in store.jobs.counts().items()}
+    finally:
+        store.close()
+    if as_json:
+        typer.echo(json.dumps({"counts": counts, "jobs": [_row(job) for job in jobs]}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("job", "machine", "state", "tries", "created", "last error"):
+        table.add_column(heading, overflow="fold")
+    for job in jobs:
+        row = _row(job)
+        table.add_row(
+            job.id,
+            job.equipment,
+            str(job.state),
+            str(job.attempts),
+            row["created_at"],
+            job.last_error or "",
+        )
+    Console().print(table)
+    typer.echo(", ".join(f"{value} {key}" for key, value in counts.items() if value) or "no jobs")
+
+
+@app.command()
+def show(job_id: JobId, config: ConfigOption = DEFAULT, as_json: Json = False) -> None:
+    """Show one job with the finding that it is about."""
+    store = _view(config)
+    try:
+        job = store.jobs.get(job_id)
+    finally:
+        store.close()
+    if job is None:
+        typer.echo(f"edge-agent: no job {job_id!r}; `edge-agent jobs list` shows them", err=True)
+        raise typer.Exit(1)
+    document = job.model_dump(mode="json")
+    if as_json:
+        typer.echo(json.dumps(document))
+        return
+    from rich.console import Console
+
+    Console().print_json(json.dumps(document))
+
+
+@app.command()
+def retry(job_id: JobId, config: ConfigOption = DEFAULT, as_json: Json = False) -> None:
+    """Queue a quarantined or expired job again, from its first attempt. The agent must be down."""
+    store = _open(config)
+    try:
+        store.jobs.release(job_id)
+    finally:
+        store.close()
+    _say({"job": job_id, "state": "queued"}, f"{job_id} is queued again", as_json=as_json)
+
+
+@app.command()
+def drop(job_id: JobId, config: ConfigOption = DEFAULT, as_json: Json = False) -> None:
+    """Delete a job that is not running. The agent must be down."""
+    store = _open(config)
+    try:
+        store.jobs.drop(job_id)
+    finally:
+        store.close()
+    _say({"job": job_id, "state": "dropped"}, f"{job_id} is gone", as_json=as_json)
+
+
+def _say(document: dict[str, str], text: str, *, as_json: bool) -> None:
+    typer.echo(json.dumps(document) if as_json else text)
+
+
+def _view(config: Path) -> Store:
+    from edge_agent.config import load_settings
+    from edge_agent.store.database import Store
+
+    settings = load_settings(config).store
+    return Store.view(settings.state_dir, settings)
+
+
+def _open(config: Path) -> Store:
+    """For changes: SQLite must have one writer only, so a running agent is in the way."""
+    from edge_agent.config import load_settings
+    from edge_agent.store.database import Store
+
+    settings = load_settings(config).store
+    return Store.open(settings.state_dir, settings)
+
+
+def _row(job: Job) -> dict[str, Any]:
+    from edge_agent.publish.message import rfc3339
+
+    return {
+        "id": job.id,
+        "incident_id": job.incident_id,
+        "equipment": job.equipment,
+        "state": str(job.state),
+        "priority": job.priority,
+        "attempts": job.attempts,
+        "created_at": rfc3339(job.created_at),
+        "last_error": job.last_error,
+    }

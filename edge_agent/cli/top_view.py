@@ -1,0 +1,187 @@
+"""How ``edge-agent top`` looks: a health report as rich renderables. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from edge_agent.level import Level
+
+STYLES = {
+    Level.FULL: "bold green",
+    Level.ECO: "green",
+    Level.SHORT: "yellow",
+    Level.RULES_ONLY: "bold yellow",
+    Level.PAUSED: "bold red",
+}
+BAR = 30
+STALE_S = 150.0
+"""Health comes each minute: silent for longer than two of them, something is wrong."""
+
+LONGEST_S = 1e9
+
+Report = Mapping[str, Any]
+
+
+def screen(report: Report, diagnoses: Sequence[Report], age_s: float) -> RenderableType:
+    """The whole screen. ``report``: a health message; missing parts are left blank.
+
+    ``diagnoses``: diagnosis messages, oldest first. ``age_s``: how old the report is.
+    """
+    parts = [_head(report, age_s), _budgets(report), _work(report, diagnoses)]
+    if diagnoses:
+        parts.append(_diagnoses(diagnoses))
+    return Group(*parts)
+
+
+def _part(report: Report, name: str) -> Report:
+    found = report.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _head(report: Report, age_s: float) -> RenderableType:
+    agent, governor = _part(report, "agent"), _part(report, "governor")
+    level = str(governor.get("level", "?"))
+    style = STYLES[Level(level)] if level in list(Level) else "dim"
+    text = Text.assemble(
+        (str(agent.get("id", "edge-agent")), "bold"),
+        (f" {agent.get('version', '')}  up {_duration(agent.get('uptime_s'))}   ", "dim"),
+        (level, style),
+        f"  {governor.get('reason', '')}",
+    )
+    if age_s > STALE_S:
+        text.append(f"\nno report for {_duration(age_s)}: is the agent running?", "bold red")
+    for alarm in governor.get("alarms") or ():
+        text.append(f"\n{alarm}", "bold red")
+    return Panel(text, padding=(0, 1))
+
+
+def _budgets(report: Report) -> RenderableType:
+    governor = _part(report, "governor")
+    grid = Table.grid(padding=(0, 2))
+    how = "measured" if governor.get("watts_measured") else "estimated"
+    watts, budget = governor.get("watts"), governor.get("budget_watts")
+    grid.add_row(
+        "power", _bar(watts, budget), _of(watts, budget, "W"), Text(f"now, {how}", style="dim")
+    )
+    store = governor.get("joules_in_store")
+    note = "" if store is None else f"{store:.0f} J in store"
+    average = governor.get("average_watts")
+    grid.add_row("average", _bar(average, budget), _of(average, budget, "W"), note)
+    ours = _sum(governor.get("daemon_mb"), governor.get("worker_mb"))
+    limit = governor.get("memory_budget_mb")
+    host = governor.get("host_available_mb")
+    note = "" if host is None else f"host has {host:.0f} MB left"
+    grid.add_row("memory", _bar(ours, limit), _of(ours, limit, "MB", 0), note)
+    headroom, hottest = governor.get("headroom_c"), governor.get("hottest_c")
+    if headroom is not None and hottest is not None:
+        trip = hottest + headroom
+        grid.add_row("heat", _bar(hottest, trip), _of(hottest, trip, "°C", 0), "to the trip point")
+    busy, cores = governor.get("busy_cores"), governor.get("cores")
+    note = f"{governor.get('threads', '?')} threads for the model"
+    grid.add_row("cores", _bar(busy, cores), _of(busy, cores, "busy", 2), note)
+    charge = governor.get("charge_percent")
+    if charge is not None:
+        on = "on battery" if governor.get("on_battery") else "on mains"
+        grid.add_row("battery", _bar(charge, 100), f"{charge:.0f} %", on)
+    return Panel(grid, title="budgets", title_align="left", padding=(0, 1))
+
+
+def _work(report: Report, diagnoses: Sequence[Report]) -> RenderableType:
+    store, worker = _part(report, "store"), _part(report, "worker")
+    jobs, outbox = _part(store, "jobs"), _part(store, "outbox")
+    queue = ", ".join(f"{count} {state}" for state, count in jobs.items() if count) or "no jobs"
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row("jobs", queue, f"{outbox.get('waiting', 0)} messages wait to be sent")
+    rss = worker.get("rss_mb") or 0.0
+    state = f"{worker.get('state', '?')} {worker.get('reason') or ''}".strip()
+    grid.add_row("model", escape(str(worker.get("model", "?"))), f"{escape(state)}, {rss:.0f} MB")
+    speed = tokens_per_second(diagnoses)
+    if speed is not None:
+        grid.add_row("speed", f"{speed:.1f} tokens/s", "last diagnosis by the model")
+    states = _states(_part(report, "equipment"))
+    if states:
+        grid.add_row("machines", states)
+    return Panel(grid, title="work", title_align="left", padding=(0, 1))
+
+
+def _states(equipment: Report) -> str:
+    counts: dict[str, int] = {}
+    for status in equipment.values():
+        state = str(status.get("state", "?")) if isinstance(status, Mapping) else "?"
+        counts[state] = counts.get(state, 0) + 1
+    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+
+
+def tokens_per_second(diagnoses: Sequence[Report]) -> float | None:
+    """Answer tokens per second of the newest diagnosis that a model made."""
+    for diagnosis in reversed(diagnoses):
+        cost = _part(diagnosis, "cost")
+        if diagnosis.get("source") == "model" and cost.get("seconds"):
+            return float(cost.get("tokens_out", 0)) / float(cost["seconds"])
+    return None
+
+
+def _diagnoses(diagnoses: Sequence[Report]) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("at", "machine", "fault", "p", "by", "tokens", "s", "J", "level"):
+        table.add_column(name, justify="right" if name in ("p", "tokens", "s", "J") else "left")
+    for diagnosis in reversed(diagnoses[-8:]):
+        fault, cost = _part(diagnosis, "fault"), _part(diagnosis, "cost")
+        mark = "" if cost.get("joules_measured_or_estimated") == "measured" else "~"
+        table.add_row(
+            str(diagnosis.get("created_at", ""))[11:19],
+            escape(str(diagnosis.get("equipment", ""))),
+            escape(str(fault.get("title") or diagnosis.get("verdict", ""))),
+            f"{fault['probability']:.2f}" if "probability" in fault else "",
+            str(diagnosis.get("source", "")),
+            str(cost.get("tokens_out", "")),
+            f"{cost.get('seconds', 0.0):.1f}",
+            f"{mark}{cost.get('joules', 0.0):.1f}",
+            str(diagnosis.get("governor_level", "")),
+        )
+    return Panel(table, title="last diagnoses", title_align="left", padding=(0, 1))
+
+
+def _bar(value: float | None, most: float | None) -> RenderableType:
+    if value is None or not most:
+        return Text("─" * BAR, style="dim")
+    share = value / most
+    style = "green" if share < 0.8 else "yellow" if share <= 1.0 else "red"
+    return ProgressBar(
+        total=1.0,
+        completed=min(1.0, max(0.0, share)),
+        width=BAR,
+        complete_style=style,
+        finished_style=style,
+    )
+
+
+def _of(value: float | None, most: float | None, unit: str, digits: int = 1) -> str:
+    if value is None:
+        return "not known"
+    if most is None:
+        return f"{value:.{digits}f} {unit}, no budget"
+    return f"{value:.{digits}f} of {most:.{digits}f} {unit}"
+
+
+def _sum(*values: float | None) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None or seconds > LONGEST_S:
+        return "a long time"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,312 @@
+"""Messages → readings, by the settings. No clock, thread or I/O; state only where a message must
+be judged by those before it, and that is bounded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from edge_agent.config.telemetry import SourceSection, TelemetrySection
+from edge_agent.decode.census import Census
+from edge_agent.decode.formats import format_of, read, unpacked
+from edge_agent.decode.name import described, name_fault, shown
+from edge_agent.decode.route import Route
+from edge_agent.decode.rows import samples
+from edge_agent.decode.sample import Sample
+from edge_agent.decode.source import Source
+from edge_agent.decode.topic import TopicTree
+from edge_agent.decode.tree import inside, json_tree
+from edge_agent.decode.unit import Line, conversion
+from edge_agent.decode.value import number
+from edge_agent.errors import BadConfig, BadPayload
+from edge_agent.outgoing import Outgoing
+from edge_agent.telemetry import Message, Quality, Reading
+
+ROUTES = 200_000
+"""Topics remembered at once; past that all are forgotten and found again."""
+
+
+def _no_unit(equipment: str, signal: str) -> str | None:  # noqa: ARG001 - no card, no unit
+    return None
+
+
+@dataclass(slots=True)
+class DecodeCounts:
+    """What became of messages and values since the start."""
+
+    ignored: int = 0
+    """Payloads that are no telemetry by the settings, and messages of our own."""
+    skipped: int = 0
+    """Values that are no number."""
+    bad_names: int = 0
+    """Values of signals whose names cannot be used."""
+
+
+class Decoder:
+    """Decodes the messages of the configured sources.
+
+    ``own_prefix``: topics below it are our own results and never telemetry. ``unit_of``: the
+    card's unit of a signal of a machine, None where no card knows it. ``filters``: what to
+    subscribe to, (filter, QoS). Raises ``BadConfig`` for settings that cannot work.
+    """
+
+    def __init__(
+        self,
+        settings: TelemetrySection,
+        own_prefix: str,
+        unit_of: Callable[[str, str], str | None] = _no_unit,
+    ) -> None:
+        self._own = own_prefix.rstrip("/") + "/"
+        self._unit_of = unit_of
+        self._sources = [Source(section) for section in settings.sources]
+        self._topics = TopicTree([source.template for source in self._sources])
+        self._longest = settings.max_payload_kb * 1024
+        self._limits = settings.late_s, settings.future_s
+        self._routes: dict[str, Route] = {}
+        self.census = Census(settings.max_equipment, settings.max_signals)
+        self.counts = DecodeCounts()
+        share = f"$share/{settings.share_group}/" if settings.share_group else ""
+        wanted = {share + source.template.filter: source.section.qos for source in self._sources}
+        self.filters: tuple[tuple[str, int], ...] = tuple(wanted.items())
+
+    def decode(self, message: Message) -> list[Reading]:
+        """The readings in ``message``, none where it is ignored by the settings. Raises
+        ``BadPayload``, whatever the bytes are, and nothing else."""
+        route = self._routes.get(message.topic)
+        if route is not None:
+            return self._read(route, message)
+        if message.topic.startswith(self._own):
+            self.counts.ignored += 1
+            return []
+        route = self._find(message.topic)
+        readings = self._read(route, message)
+        if readings:
+            if len(self._routes) >= ROUTES:
+                self._routes.clear()
+            self._routes[message.topic] = route
+        return readings
+
+    def source_of(self, topic: str) -> tuple[int, SourceSection | None]:
+        """Which source a topic belongs to: its number in the settings from 1, or 0 and None."""
+        which = self._topics.first(topic.split("/"))
+        return (0, None) if which is None else (which + 1, self._sources[which].section)
+
+    def news(self) -> list[str]:
+        """What an operator should hear once, such as a cap that was reached; empties the list."""
+        return self.census.news()
+
+    def requests(self) -> list[Outgoing]:
+        """What is to be published to sources: Sparkplug rebirth requests; empties the list."""
+        hosts = [source.host for source in self._sources if source.host is not None]
+        return [request for host in hosts for request in host.requests()]
+
+    def _find(self, topic: str) -> Route:
+        """The route of a topic that is not remembered."""
+        levels = topic.split("/")
+        which = self._topics.first(levels)
+        if which is None:
+            raise BadPayload(f"no telemetry.sources entry matches the topic {shown(topic, 200)}")
+        source = self._sources[which]
+        return Route(source, *source.names(levels))
+
+    def _read(self, route: Route, message: Message) -> list[Reading]:
+        source = route.source
+        payload = message.payload
+        if len(payload) > self._longest:
+            raise BadPayload(
+                f"{len(payload)} bytes, more than telemetry.max_payload_kb = "
+                f"{self._longest // 1024} allows"
+            )
+        if len(payload) <= source.longest_ignored and payload.strip() in source.ignored_payloads:
+            self.counts.ignored += 1
+            return []
+        payload = unpacked(source, message, self._longest)
+        form = format_of(source, message)
+        route.begin(payload)
+        if source.host is not None:
+            found = source.host.take(message, payload)
+            return self._take(route, found, message) if found else []
+        if form == "json" and source.flat:
+            tree = json_tree(payload)
+            if type(tree) is dict:
+                return (self._flat if route.signal is None else self._one)(route, tree, message)
+            return self._take(route, samples(source, tree, {}), message)
+        return self._take(route, read(source, message, payload, form), message)
+
+    def _one(self, route: Route, tree: dict[str, Any], message: Message) -> list[Reading]:
+        """An object around the one signal that the topic names."""
+        at, quality = self._moment(route, tree, message)
+        path = route.source.number or ()
+        value = tree.get(path[0]) if len(path) == 1 else inside(tree, path)
+        key = route.signal or ""
+        name = route.names.get(key)
+        if name and type(value) is float and value - value == 0.0:
+            return [Reading(route.equipment, name, value, at, quality)]
+        if value is None and len(path) == 1 and path[0] not in tree:
+            raise BadPayload(
+                f"no {shown(path[0])} in the object: set value to the key of the number"
+            )
+        readings: list[Reading] = []
+        self._value(route, key, Sample(key, value), (at, quality), readings)
+        if not readings:
+            self._explain_nothing(route, [Sample(key, value)])
+        return readings
+
+    def _moment(
+        self, route: Route, tree: dict[str, Any], message: Message
+    ) -> tuple[float, Quality]:
+        """Time and quality of everything in one flat object."""
+        path = route.source.time
+        stamp = None
+        if path is not None:
+            stamp = tree.get(path[0]) if len(path) == 1 else inside(tree, path)
+        return route.moment(stamp, message, self._limits)
+
+    def _flat(self, route: Route, tree: dict[str, Any], message: Message) -> list[Reading]:
+        """One object of signals: the usual case, and the fast one."""
+        at, quality = self._moment(route, tree, message)
+        names = route.names
+        equipment = route.equipment
+        readings: list[Reading] = []
+        for key, value in tree.items():
+            name = names.get(key)
+            if name and type(value) is float and value - value == 0.0:
+                readings.append(Reading(equipment, name, value, at, quality))
+            elif name == "":
+                continue
+            elif type(value) is dict:
+                return self._take(route, samples(route.source, tree, {}), message)
+            else:
+                self._value(route, key, Sample(key, value), (at, quality), readings)
+        if not readings:
+            self._explain_nothing(route, [Sample(key, value) for key, value in tree.items()])
+        return readings
+
+    def _take(self, route: Route, found: Iterable[Sample], message: Message) -> list[Reading]:
+        """Samples → readings."""
+        readings: list[Reading] = []
+        unread: list[Sample] = []
+        for sample in found:
+            machine = route if sample.equipment is None else self._machine(route, sample.equipment)
+            key = sample.key if sample.key is not None else machine.signal
+            if key is None:
+                raise BadPayload(
+                    "a value without a name: put {signal} into the source's topic, or set signal"
+                )
+            when = machine.moment(
+                sample.stamp,
+                message,
+                self._limits,
+                at=sample.at,
+                signal=key if sample.own_time and machine.knows(key) else None,
+            )
+            before = len(readings)
+            self._value(machine, key, sample, when, readings)
+            if len(readings) == before and len(unread) < 10:
+                unread.append(sample)
+        if not readings:
+            self._explain_nothing(route, unread)
+        return readings
+
+    def _machine(self, route: Route, equipment: str) -> Route:
+        """The route of a machine that is named by the payload."""
+        if route.machines is None:
+            route.machines = {}
+        known = route.machines.get(equipment)
+        if known is None:
+            fault = name_fault(equipment)
+            if fault:
+                raise BadPayload(f"equipment name {shown(equipment)} {fault}")
+            known = Route(route.source, equipment, route.signal)
+            if self.census.knows(equipment):
+                route.machines[equipment] = known
+        return known
+
+    def _value(
+        self,
+        route: Route,
+        key: str,
+        sample: Sample,
+        when: tuple[float, Quality],
+        readings: list[Reading],
+    ) -> None:
+        """Any value of any type: append its reading, or count why there is none."""
+        section = route.source.section
+        name = route.names.get(key)
+        if name == "":
+            return
+        found = number(sample.value, section.words, in_strings=section.numbers_in_strings)
+        if found is None:
+            self.counts.skipped += 1
+            return
+        if name is None:
+            name = self._name(route, key, sample.unit)
+            if not name:
+                return
+            line = route.converted.get(key)
+            if line is not None:
+                found = line[1].factor * found + line[1].offset
+        at, quality = when
+        if not math.isfinite(found):
+            quality = Quality.OUT_OF_RANGE
+        elif sample.quality is not None and quality is Quality.GOOD:
+            quality = sample.quality
+        readings.append(Reading(route.equipment, name, found, at, quality))
+
+    def _name(self, route: Route, key: str, unit: str | None) -> str:
+        """The reading's name for a key of the payload; empty where it is to be left out."""
+        if key in route.converted:
+            return route.converted[key][0]
+        source = route.source
+        if key in source.left_out:
+            route.names[key] = ""
+            return ""
+        name = key if key == route.signal else source.section.rename.get(key, key)
+        if name_fault(name):
+            self.counts.bad_names += 1
+            return ""
+        if not self.census.admit(route.equipment, name):
+            return ""
+        try:
+            line = self._conversion(route, name, unit)
+        except BadConfig as error:
+            self.census.tell(f"{route.equipment} {name}", f"{name} is left out: unit {error}")
+            route.names[key] = ""
+            return ""
+        if line is None:
+            route.names[key] = name
+        else:
+            route.converted[key] = name, line
+        return name
+
+    def _conversion(self, route: Route, name: str, unit: str | None) -> Line | None:
+        """From the published unit to the card's. A unit that only the payload tells, and that
+        nobody knows, is no reason to lose the signal."""
+        configured = route.source.section.units.get(name)
+        wanted = self._unit_of(route.equipment, name)
+        if wanted is None or (configured is None and unit is None):
+            return None
+        if configured is not None:
+            return conversion(configured, wanted)
+        try:
+            return conversion(unit or "", wanted)
+        except BadConfig as error:
+            self.census.tell(f"{route.equipment} {name}", f"{name} is taken as it is: {error}")
+            return None
+
+    def _explain_nothing(self, route: Route, unread: list[Sample]) -> None:
+        """Raise ``BadPayload`` where a message gave no reading for a reason that its sender can
+        remove. Nulls, ignored keys and signals past a cap are no such reason."""
+        rename = route.source.section.rename
+        for key, value, *_ in unread:
+            if key is None or key in route.source.left_out or value is None:
+                continue
+            fault = name_fault(rename.get(key, key))
+            if fault:
+                raise BadPayload(f"signal name {shown(key)} {fault}")
+            if not isinstance(value, int | float):
+                raise BadPayload(f"signal {shown(key)} is no number but {described(value)}")
+        if not unread:
+            raise BadPayload("no signal in it")

@@ -1,0 +1,53 @@
+"""The real daemon, as the demonstration starts it: a settings file and a process."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from edge_agent.demo.children import Child
+from edge_agent.streaming import Endpoint
+
+AGENT_ID = "demo-gateway"
+
+
+def write_settings(folder: Path, endpoint: Endpoint, card: Path, learn_rows: int) -> Path:
+    """An ``edge-agent.toml`` in ``folder`` with the card beside it; returns its path."""
+    cards = folder / "equipment"
+    cards.mkdir(exist_ok=True)
+    shutil.copy(card, cards / card.name)
+    state = folder / "state"
+    state.mkdir(exist_ok=True)
+    # JSON strings are TOML strings as well.
+    settings = f"""\
+[agent]
+id = {json.dumps(AGENT_ID)}
+shutdown_grace_s = 5.0
+
+[mqtt]
+host = {json.dumps(endpoint.host)}
+port = {endpoint.port}
+
+[detect]
+learn_rows = {learn_rows}
+
+[diagnose]
+cards = {json.dumps(str(cards))}
+
+[store]
+state_dir = {json.dumps(str(state))}
+
+[health]
+interval_s = 5.0
+"""
+    path = folder / "edge-agent.toml"
+    path.write_text(settings, encoding="utf-8")
+    return path
+
+
+def start_daemon(folder: Path, settings: Path) -> Child:
+    """``edge-agent run --config …``, its log in ``folder``."""
+    command = [sys.executable, "-m", "edge_agent", "run", "--config", str(settings)]
+    return Child("the daemon (edge-agent run)", command, folder / "daemon.log")

@@ -1,0 +1,130 @@
+"""The numbers that show a deviation, per signal, most telling first. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from edge_agent.card import Card
+from edge_agent.detect.profile import Floats
+from edge_agent.detect.tracker import ROUGH, Tracker
+from edge_agent.finding import Direction, Origin, Shape, SignalEvidence
+
+EVIDENCE_MAX = 24
+"""Signals in a finding at most: the deviating ones, then the calmest."""
+NOTABLE_SIGMA = 3.0
+RAMP_ROWS = 30
+
+
+def compose(
+    tracker: Tracker,
+    signals: Mapping[str, int],
+    baseline: Floats,
+    since: Floats,
+    at: float,
+    card: Card | None,
+) -> tuple[SignalEvidence, ...]:
+    """Evidence of every active signal. ``baseline``: (2 S,) scaled channels when all was well;
+    ``since``: (S,) source time of the first deviation, NaN where there is none; ``at``: now."""
+    profile = tracker.profile
+    size = len(signals)
+    sigma = tracker.fast[:size] - baseline[:size]
+    directions = [_direction(tracker, index, float(sigma[index])) for index in range(size)]
+    score = np.maximum(tracker.shift_scores(), tracker.spread_scores())
+    entries = []
+    for name, index in signals.items():
+        direction = directions[index]
+        if not profile.active[index] and direction is Direction.NORMAL:
+            continue
+        deviates = direction is not Direction.NORMAL
+        rank = (not deviates, -(abs(float(sigma[index])) + 3.0 * float(score[index]) * deviates))
+        entries.append((rank, name, index, direction))
+    entries.sort(key=lambda entry: entry[0])
+    return tuple(
+        SignalEvidence(
+            id=f"e{number}",
+            signal=name,
+            unit=card.signals[name].unit if card and name in card.signals else "",
+            baseline=_rounded(profile.center[index] + baseline[index] * profile.scale[index]),
+            now=_rounded(profile.center[index] + tracker.fast[index] * profile.scale[index]),
+            sigma=round(float(sigma[index]), 2),
+            direction=direction,
+            shape=_shape(direction, float(since[index]), at),
+            since=None if direction is Direction.NORMAL else _time(float(since[index]), at),
+        )
+        for number, (_, name, index, direction) in enumerate(entries[:EVIDENCE_MAX], 1)
+    )
+
+
+def _direction(tracker: Tracker, index: int, sigma: float) -> Direction:
+    if tracker.missing()[index]:
+        return Direction.MISSING
+    if tracker.frozen()[index]:
+        return Direction.FROZEN
+    shifted = abs(sigma) >= NOTABLE_SIGMA or (
+        abs(sigma) >= 1.0 and float(tracker.shift_scores()[index]) >= 1.0
+    )
+    if shifted:
+        return Direction.UP if sigma > 0 else Direction.DOWN
+    if tracker.rough[index] >= ROUGH / 2:
+        return Direction.NOISY
+    return Direction.NORMAL
+
+
+def _shape(direction: Direction, since: float, at: float) -> Shape:
+    match direction:
+        case Direction.NOISY:
+            return Shape.OSCILLATION
+        case Direction.FROZEN:
+            return Shape.FLAT
+        case Direction.UP | Direction.DOWN if math.isfinite(since):
+            return Shape.RAMP if at - since > RAMP_ROWS else Shape.STEP
+    return Shape.UNKNOWN
+
+
+def _time(since: float, at: float) -> float:
+    return since if math.isfinite(since) else at
+
+
+def _rounded(value: float) -> float:
+    """Six significant digits: more would be noise in every message."""
+    return float(f"{value:.6g}")
+
+
+def origin_of(evidence: tuple[SignalEvidence, ...], absurd: int) -> tuple[Origin, str]:
+    """Machine or sensor, with the reason as a sentence."""
+    deviating = [one for one in evidence if one.direction is not Direction.NORMAL]
+    names = ", ".join(_phrase(one) for one in deviating[:3])
+    if absurd:
+        return Origin.SENSOR, "a sensor says things that cannot be"
+    instrumental = {Direction.FROZEN, Direction.MISSING}
+    if len(deviating) == 1 and deviating[0].direction in instrumental:
+        return Origin.SENSOR, f"{names} while all other signals go on as usual"
+    if not deviating:
+        return Origin.MACHINE, "signals no longer move together as they usually do"
+    more = f" and {len(deviating) - 3} more" if len(deviating) > 3 else ""
+    return Origin.MACHINE, f"{names}{more}"
+
+
+def _phrase(one: SignalEvidence) -> str:
+    unit = f" {one.unit}" if one.unit else ""
+    match one.direction:
+        case Direction.UP | Direction.DOWN:
+            verb = "rose" if one.direction is Direction.UP else "fell"
+            return f"{one.signal} {verb} from {one.baseline:g} to {one.now:g}{unit}"
+        case Direction.NOISY:
+            return f"{one.signal} fluctuates far more than usual"
+        case Direction.FROZEN:
+            return f"{one.signal} stands still at {one.now:g}{unit}"
+        case _:
+            return f"{one.signal} stopped coming"
+
+
+def fingerprint(equipment: str, evidence: tuple[SignalEvidence, ...]) -> str:
+    """Equal for repeats of the same picture: equipment, signals, directions."""
+    parts = sorted(
+        f"{one.signal}:{one.direction}" for one in evidence if one.direction is not Direction.NORMAL
+    )
+    return "|".join((equipment, *parts))

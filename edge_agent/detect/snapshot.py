@@ -1,0 +1,132 @@
+"""What was learned of a machine as versioned bytes: msgpack with raw little-endian arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import structlog
+
+from edge_agent.detect.incident import Hysteresis, State
+from edge_agent.detect.machine import Machine
+from edge_agent.detect.profile import Profile
+from edge_agent.detect.tracker import Tracker
+from edge_agent.finding import Finding
+
+log = structlog.get_logger(__name__)
+
+VERSION = 1
+_PROFILE = ("center", "scale", "active", "partial", "weight", "variance", "roughness")
+_TRACKER = ("fast", "slow", "variance", "last", "rough", "still", "longest_still", "gone", "bad")
+
+
+class Packed(msgspec.Struct):
+    """The document inside a snapshot."""
+
+    version: int
+    signals: list[str]
+    rows: int
+    at: float
+    learning: bytes
+    profile: dict[str, bytes]
+    tracker: dict[str, bytes]
+    since: bytes
+    state: str
+    counts: tuple[int, int, int]
+    incident: bytes
+    opening_baseline: bytes
+
+
+def dump(machine: Machine) -> bytes:
+    """The machine's learned state; about 100 bytes a signal plus 8 per pair of signals."""
+    tracker, hysteresis = machine.tracker, machine.hysteresis
+    packed = Packed(
+        version=VERSION,
+        signals=list(machine.assembler.signals),
+        rows=machine.rows,
+        at=machine.at,
+        learning=_raw(_square(machine)),
+        profile={name: _raw(getattr(tracker.profile, name)) for name in _PROFILE}
+        if tracker
+        else {},
+        tracker={name: _raw(getattr(tracker, name)) for name in _TRACKER} if tracker else {},
+        since=_raw(machine.since),
+        state=str(hysteresis.state),
+        counts=(hysteresis.above, hysteresis.below, hysteresis.rows),
+        incident=machine.incident.model_dump_json().encode() if machine.incident else b"",
+        opening_baseline=b""
+        if machine.opening_baseline is None
+        else _raw(machine.opening_baseline),
+    )
+    return msgspec.msgpack.encode(packed)
+
+
+def load(machine: Machine, data: bytes) -> bool:
+    """Fill a new ``machine`` from ``data``; False, said in the log, if it cannot be read."""
+    try:
+        packed = msgspec.msgpack.decode(data, type=Packed)
+        if packed.version != VERSION:
+            raise ValueError(f"version {packed.version}, this program reads {VERSION}")  # noqa: TRY301
+        _fill(machine, packed)
+    except (msgspec.DecodeError, ValueError, KeyError) as error:
+        log.warning("baseline_refused", equipment=machine.equipment, reason=str(error)[:200])
+        return False
+    return True
+
+
+def _fill(machine: Machine, packed: Packed) -> None:
+    size = len(packed.signals)
+    incident = Finding.model_validate_json(packed.incident) if packed.incident else None
+    state = State(packed.state)
+    tracker = _tracker(packed, size) if packed.tracker else None
+    learning = _array(packed.learning, np.float64, (-1, size)) if size else np.empty((0, 0))
+    since = _array(packed.since, np.float64, (-1,))
+    if tracker is not None and len(since) != size:
+        raise ValueError(f"{len(since)} times for {size} signals")
+    for signal in packed.signals:
+        machine.assembler.know(signal, machine.limits(signal))
+    machine.tracker = tracker
+    machine.learning = list(learning)
+    machine.rows, machine.at, machine.since = packed.rows, packed.at, since
+    machine.hysteresis = Hysteresis(state, *packed.counts)
+    machine.incident = incident
+    if packed.opening_baseline:
+        machine.opening_baseline = _array(packed.opening_baseline, np.float64, (2 * size,))
+
+
+def _tracker(packed: Packed, size: int) -> Tracker:
+    shapes: dict[str, tuple[int, ...]] = {
+        "partial": (size, size),
+        "weight": (2 * size,),
+        "variance": (2 * size,),
+        "fast": (2 * size,),
+        "slow": (2 * size,),
+    }
+    kinds: dict[str, type] = {
+        "active": np.bool_,
+        "still": np.int64,
+        "longest_still": np.int64,
+        "gone": np.int64,
+        "bad": np.int64,
+    }
+
+    def read(source: dict[str, bytes], name: str) -> Any:  # noqa: ANN401 - by name
+        return _array(source[name], kinds.get(name, np.float64), shapes.get(name, (size,)))
+
+    profile = Profile(**{name: read(packed.profile, name) for name in _PROFILE})
+    return Tracker(profile, **{name: read(packed.tracker, name) for name in _TRACKER})
+
+
+def _square(machine: Machine) -> np.ndarray[Any, Any]:
+    size = len(machine.assembler.signals)
+    rows = [np.pad(one, (0, size - len(one)), constant_values=np.nan) for one in machine.learning]
+    return np.array(rows, np.float64)
+
+
+def _raw(array: np.ndarray[Any, Any]) -> bytes:
+    return np.ascontiguousarray(array).tobytes()
+
+
+def _array(data: bytes, kind: type, shape: tuple[int, ...]) -> Any:  # noqa: ANN401 - by kind
+    return np.frombuffer(data, kind).reshape(shape).copy()

@@ -1,0 +1,148 @@
+"""From ranking and answer to the published ``Diagnosis``. Pure.
+
+Code writes what the evidence shows; of the model's sentences those are added that stand the check
+of ``claims``. Faults, numbers, severity and actions never come from the model's text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from edge_agent.card import Card, CardFault
+from edge_agent.completion import Completion
+from edge_agent.diagnose.claims import verified
+from edge_agent.diagnose.prompt import FAULT_CHOICE, PROMPT_VERSION
+from edge_agent.diagnose.rules import Ranking
+from edge_agent.diagnose.wording import explanation
+from edge_agent.diagnosis import Cost, Diagnosis, RankedFault, Severity
+from edge_agent.finding import Finding
+from edge_agent.job import Job
+from edge_agent.level import Level, Spent
+
+MODEL_WEIGHT: Mapping[str, float] = {"embedded": 0.1, "1.2b": 0.35, "2.8b": 0.5, "4.5b": 0.6}
+"""Exponent of the model's likelihood beside the rules' by tier. The embedded model picks a fault
+hardly better than chance, so it is hardly heard."""
+ALTERNATIVES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of the attempt to ask the model."""
+
+    completion: Completion | None
+    reason: str
+    """Why there is no completion; empty where there is one."""
+    spent: Spent
+    level: Level
+
+
+def combine(ranking: Ranking, completion: Completion | None) -> Ranking:
+    """p ∝ rules · model^weight over the candidates that the model weighed; the others and ``other``
+    keep the rules' share (a log-linear pool, Genest & Zidek 1986)."""
+    chances = completion.probabilities.get(FAULT_CHOICE, {}) if completion else {}
+    weight = MODEL_WEIGHT.get(completion.model.tier, 0.1) if completion else 0.0
+    weighed = [(fault, p) for fault, p in ranking.faults if fault in chances]
+    mass = sum(p for _, p in weighed)
+    pooled = {fault: p * max(chances[fault], 1e-6) ** weight for fault, p in weighed}
+    total = sum(pooled.values())
+    if not math.isfinite(total) or total <= 0:
+        return ranking
+    both = [
+        (fault, pooled[fault] / total * mass if fault in pooled else p)
+        for fault, p in ranking.faults
+    ]
+    return Ranking(tuple(sorted(both, key=lambda pair: (-pair[1], pair[0]))), ranking.other)
+
+
+def conclude(
+    job: Job,
+    card: Card | None,
+    ranking: Ranking,
+    outcome: Outcome,
+    *,
+    agent_id: str,
+    created_at: str,
+    undetermined_below: float,
+) -> Diagnosis:
+    """The result of a job, whatever the model did. Never raises for any answer."""
+    completion = outcome.completion
+    ranking = combine(ranking, completion)
+    best = _best(card, ranking, undetermined_below)
+    text, source, reason = _text(job.finding, card, ranking, best, outcome)
+    titles = {fault.id: fault.title for fault in card.faults} if card else {}
+    ranked = [
+        RankedFault(id=fault, title=titles[fault], probability=round(p, 4))
+        for fault, p in ranking.faults[: ALTERNATIVES + 1]
+    ]
+    spent = outcome.spent
+    return Diagnosis(
+        diagnosis_id=job.id,
+        incident_id=job.incident_id,
+        agent_id=agent_id,
+        equipment=job.equipment,
+        simulated=card.simulated if card else False,
+        created_at=created_at,
+        clock_trusted=job.finding.clock_trusted,
+        window=job.finding.window,
+        verdict="diagnosed" if best else "undetermined",
+        fault=ranked[0] if best else None,
+        alternatives=tuple(ranked[1:] if best else ranked[:ALTERNATIVES]),
+        severity=best.severity if best else Severity.WARNING,
+        explanation=text,
+        evidence=job.finding.evidence,
+        recommended_actions=best.actions if best else (),
+        source=source,
+        source_reason=reason,
+        model=completion.model.model_copy(update={"prompt_version": PROMPT_VERSION})
+        if completion
+        else None,
+        cost=Cost(
+            tokens_in=completion.tokens_in if completion else 0,
+            tokens_out=completion.tokens_out if completion else 0,
+            seconds=round(spent.seconds, 3),
+            joules=round(spent.joules, 3),
+            joules_measured_or_estimated="measured" if spent.measured else "estimated",
+        ),
+        governor_level=outcome.level,
+    )
+
+
+def _best(card: Card | None, ranking: Ranking, undetermined_below: float) -> CardFault | None:
+    if card is None or not ranking.faults:
+        return None
+    fault, probability = ranking.faults[0]
+    if probability < undetermined_below or probability <= ranking.other:
+        return None
+    return next(one for one in card.faults if one.id == fault)
+
+
+def _text(
+    finding: Finding,
+    card: Card | None,
+    ranking: Ranking,
+    best: CardFault | None,
+    outcome: Outcome,
+) -> tuple[str, Literal["model", "rules"], str]:
+    """Explanation, source, and why the rules speak where they do."""
+    composed = explanation(finding, card, ranking, best)
+    if outcome.completion is None:
+        return composed, "rules", outcome.reason
+    said = read_explanation(outcome.completion.text)
+    kept = verified(said, finding, card) if best is not None and card is not None else ""
+    if not kept:
+        return composed, "model", "worded by code: no sentence of the model stood the check"
+    return f"{composed} {kept}", "model", ""
+
+
+def read_explanation(text: str) -> str:
+    """The explanation in the model's JSON; empty where there is none."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return ""
+    found = document.get("explanation") if isinstance(document, dict) else None
+    return " ".join(found.split()) if isinstance(found, str) else ""

@@ -1,0 +1,80 @@
+"""Equipment cards from files: a folder of TOML cards, or a data set's ``equipment.json``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edge_agent.card import Card
+from edge_agent.config.load import read_toml, validate
+from edge_agent.errors import BadConfig
+
+CARD_KB = 512
+"""A larger file is no equipment card."""
+_UNIT = re.compile(r"\[([^\]]{1,32})\]")
+
+
+def load_card(path: Path) -> Card:
+    """A ``.toml`` card, or an ``equipment.json`` as a minimal one. Raises ``BadConfig``."""
+    if path.is_file() and path.stat().st_size > CARD_KB * 1024:
+        raise BadConfig(f"{path}: larger than {CARD_KB} KB; this is no equipment card")
+    if path.suffix == ".json":
+        return validate(Card, _minimal(path), where=str(path))
+    return validate(Card, read_toml(path), where=str(path))
+
+
+def _minimal(path: Path) -> dict[str, Any]:
+    """``columns`` become signals with the unit in brackets, ``fault_catalogue`` becomes faults."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadConfig(f"{path}: cannot be read as JSON: {error}") from None
+    if not isinstance(document, dict) or not isinstance(document.get("columns"), dict):
+        raise BadConfig(f"{path}: an object with `columns` (name → meaning [unit]) is expected")
+    signals = {}
+    for name, text in document["columns"].items():
+        unit = _UNIT.search(str(text))
+        meaning = _UNIT.sub("", str(text)).strip()
+        signals[name] = {"unit": unit[1] if unit else "", "meaning": meaning[:300]}
+    catalogue = document.get("fault_catalogue") or {}
+    faults = [
+        {"id": name, "title": name.replace("_", " "), "description": str(text)}
+        for name, text in (catalogue.items() if isinstance(catalogue, dict) else ())
+    ]
+    return {
+        "equipment": str(document.get("equipment", path.parent.name)),
+        "description": str(document.get("description", "")),
+        "sample_period_s": document.get("sample_period_s"),
+        "signals": signals,
+        "faults": faults,
+    }
+
+
+class CardLibrary:
+    """The cards of one folder. The most specific pattern that matches a machine wins."""
+
+    def __init__(self, cards: Sequence[Card]) -> None:
+        self.cards = tuple(sorted(cards, key=lambda card: -len(card.equipment.replace("*", ""))))
+
+    @classmethod
+    def load(cls, folder: Path) -> CardLibrary:
+        """Every ``*.toml`` in ``folder``; an absent folder holds none. Raises ``BadConfig`` for a
+        card that is wrong and for two cards with the same ``equipment``."""
+        found: dict[str, tuple[Path, Card]] = {}
+        for path in sorted(folder.glob("*.toml")):
+            card = load_card(path)
+            if card.equipment in found:
+                other, _ = found[card.equipment]
+                raise BadConfig(
+                    f"{path}: equipment = {card.equipment!r} is described by {other} already; "
+                    "remove one of them"
+                )
+            found[card.equipment] = (path, card)
+        return cls([card for _, card in found.values()])
+
+    def for_equipment(self, name: str) -> Card | None:
+        """The card of the machine called ``name``, or None."""
+        return next((card for card in self.cards if card.matches(name)), None)

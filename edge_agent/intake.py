@@ -1,0 +1,128 @@
+"""The intake loop: messages in batches → readings → findings → one durable transaction → acks.
+
+A message is acknowledged only once its effect is durable: after detection has seen it and every
+incident that it opened is committed. A batch therefore ends in one commit and then its acks, in
+the order of arrival.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from edge_agent.deadletter import DeadLetters
+from edge_agent.decode.decoder import Decoder
+from edge_agent.detect.detection import Detection
+from edge_agent.errors import BadPayload, Unavailable
+from edge_agent.finding import Finding
+from edge_agent.inbox import Inbox
+from edge_agent.telemetry import Message, Reading
+
+log = structlog.get_logger(__name__)
+
+BATCH = 1000
+"""Messages per batch: large enough to share one commit, small enough to keep latency low."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeEffects:
+    """What the intake does to the world around it."""
+
+    acknowledge: Callable[[Message], None]
+    record: Callable[[Sequence[Finding]], None]
+    """Store findings with their messages and jobs, all or nothing; waits while the disk is full,
+    so that nothing is acknowledged meanwhile."""
+    save_snapshots: Callable[[dict[str, bytes]], None]
+    beat: Callable[[], None]
+
+
+class Intake:
+    """Takes telemetry from the inbox to findings. ``decoder`` and ``detection`` can be swapped
+    between two batches, which is how settings apply without losing a sample."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        decoder: Decoder,
+        detection: Detection,
+        dead_letters: DeadLetters,
+        effects: IntakeEffects,
+        snapshot_s: float,
+    ) -> None:
+        self._inbox = inbox
+        self._decoder = decoder
+        self._detection = detection
+        self._dead_letters = dead_letters
+        self._effects = effects
+        self._snapshot_s = snapshot_s
+        self._batch = threading.Lock()
+        """Held from a batch's detection to its commit: a snapshot in between would hold an
+        incident that the store does not know."""
+        self._turn = threading.Lock()
+        """Held while the detection is looked at or changed; never while waiting for a disk."""
+        self.messages = 0
+        self.readings = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Until ``stop``: batches and snapshots; then judge what is half assembled."""
+        saved_at = time.monotonic()
+        while not stop.is_set():
+            self._effects.beat()
+            batch = self._inbox.take(BATCH, 0.25)
+            self.take(batch)
+            if time.monotonic() - saved_at >= self._snapshot_s:
+                self.save()
+                saved_at = time.monotonic()
+        with self._batch:
+            with self._turn:
+                findings = self._detection.flush()
+            self._commit(findings, ())
+        self.save()
+
+    def take(self, batch: Sequence[Message]) -> None:
+        """One batch: decode, detect, commit, acknowledge."""
+        readings: list[Reading] = []
+        for message in batch:
+            try:
+                readings += self._decoder.decode(message)
+            except BadPayload as error:
+                self._dead_letters.add(message, str(error), time.monotonic())
+        self.messages += len(batch)
+        self.readings += len(readings)
+        with self._batch:
+            with self._turn:
+                findings = self._detection.observe(readings) if readings else []
+            self._commit(findings, batch)
+
+    def _commit(self, findings: Sequence[Finding], batch: Sequence[Message]) -> None:
+        if findings:
+            self._effects.record(findings)
+        for message in batch:
+            if message.ack is not None:
+                self._effects.acknowledge(message)
+
+    def save(self) -> None:
+        """Persist the baselines that changed: what a crash may forget is bounded by this."""
+        with self._turn:
+            snapshots = self._detection.snapshots()
+        if not snapshots:
+            return
+        try:
+            self._effects.save_snapshots(snapshots)
+        except Unavailable as error:
+            log.warning("baselines_not_saved", reason=str(error))
+
+    def swap(self, decoder: Decoder, rebuild: Callable[[Detection], Detection]) -> None:
+        """Put new stages in between two batches; ``rebuild`` makes one from the old one."""
+        with self._batch, self._turn:
+            self._detection = rebuild(self._detection)
+            self._decoder = decoder
+
+    def ask(self, question: Callable[[Detection], object]) -> object:
+        """Run ``question`` on the detection while no batch is in it."""
+        with self._turn:
+            return question(self._detection)

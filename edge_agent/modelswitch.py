@@ -1,0 +1,208 @@
+"""Which model answers: the one that the settings name, or one that a roll-out brought.
+
+A switch takes effect with the next job; one in flight ends on the model that it began with. The
+canary loads a new model in a worker of its own, beside the one in use where both fit into the
+memory budget, in turn with it where they do not.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from edge_agent.completion import Choice, Completion, CompletionRequest
+from edge_agent.config.inference import InferenceSection
+from edge_agent.config.load import validate
+from edge_agent.errors import BadAnswer, BadConfig, Unavailable
+from edge_agent.inference.client import WorkerClient, WorkerStatus
+from edge_agent.inference.gguf import read_header
+from edge_agent.inference.manifest import BUILT_IN, Manifest, check_licence
+from edge_agent.inference.plan import fit
+from edge_agent.rollout.model_document import ModelManifest
+
+log = structlog.get_logger(__name__)
+
+SLOWEST_TOKENS_PER_S = 0.2
+"""A model that writes more slowly on this device is refused: an answer would take minutes."""
+CANARY_DEADLINE_S = 300.0
+SWITCH_GRACE_S = 60.0
+PAUSE_GRACE_S = 15.0
+"""For the job in flight when a canary needs the memory; after that it is tried again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryCase:
+    """A question whose answer is known."""
+
+    request: CompletionRequest
+    expected: tuple[str, str] | None = None
+    """(key of the JSON answer, value) that a model must give; None: any valid answer."""
+
+
+FAULTS = ("blocked_filter", "worn_bearing", "leaking_seal")
+BUILT_IN_CASE = CanaryCase(
+    CompletionRequest(
+        request_id="canary",
+        system="You are a maintenance engineer. Answer in JSON.",
+        context=(
+            "Machine: cooling pump. Faults: blocked_filter (flow falls, pressure before the filter"
+            " rises), worn_bearing (vibration and temperature rise), leaking_seal (level falls)."
+        ),
+        question="Flow fell by 9 sigma, inlet pressure rose by 7 sigma. Which fault?",
+        json_schema={
+            "type": "object",
+            "properties": {
+                "fault": {"type": "string", "enum": list(FAULTS)},
+                "why": {"type": "string", "maxLength": 120},
+            },
+            "required": ["fault", "why"],
+            "additionalProperties": False,
+        },
+        max_tokens=96,
+        choices=(Choice(name="fault", question="The fault is", options=FAULTS),),
+        greedy=True,
+        deadline_s=CANARY_DEADLINE_S,
+    )
+)
+"""Asked of every new model; whether it names the fault is reported, not required."""
+
+
+class ModelSwitch:
+    """Owns the worker clients. Thread-safe.
+
+    ``make`` builds a client for settings and a folder of its own; ``memory_limit_mb`` is what all
+    workers together may take; ``cases`` are the stored incidents that a new model must get right.
+    """
+
+    def __init__(
+        self,
+        settings: InferenceSection,
+        folder: Path,
+        make: Callable[[InferenceSection, Path], WorkerClient],
+        memory_limit_mb: Callable[[], int],
+        cases: Callable[[], Sequence[CanaryCase]] = lambda: (),
+    ) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._make = make
+        self._memory_limit_mb = memory_limit_mb
+        self._cases = cases
+        self._lock = threading.Lock()
+        self._name: str | None = None
+        self._generation = 0
+        self._trying = ""
+        self._worker = make(settings, folder)
+
+    def complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Completion:
+        """One answer of the model in use. Raises ``BadAnswer`` or ``Unavailable``."""
+        with self._lock:
+            if self._trying:
+                raise Unavailable(f"the model {self._trying} is being tried; ask again shortly")
+            worker = self._worker
+        return worker.complete(request, cancelled)
+
+    def status(self) -> WorkerStatus:
+        """How the worker in use stands."""
+        return self._worker.status()
+
+    def close(self, grace_s: float) -> None:
+        """End the worker in use."""
+        self._worker.close(grace_s)
+
+    def check(self, path: Path, manifest: ModelManifest) -> None:
+        """Header, architecture, licence and memory plan, without loading a weight; the hash was
+        checked when the file came. Raises ``BadConfig``."""
+        if self._settings.socket is not None:
+            raise BadConfig("inference.socket: the worker's own unit chooses the model here")
+        if manifest.name in {known.name for known in BUILT_IN}:
+            raise BadConfig(f"name: {manifest.name} is a built-in model; give it another name")
+        document = {**manifest.model_dump(mode="json"), "source": manifest.file_name}
+        entry = validate(Manifest, document, where="model")
+        check_licence(entry, self._settings.accepted_licences)
+        header = read_header(path)
+        if entry.architecture and header.architecture != entry.architecture:
+            found = f"the file's is {header.architecture}"
+            raise BadConfig(f"architecture: {entry.architecture} is wanted, {found}")
+        fit(header, self._settings.context, self._settings.kv_type, self._memory_limit_mb())
+
+    def canary(
+        self, path: Path, manifest: ModelManifest, stopped: Callable[[], bool]
+    ) -> dict[str, float]:
+        """Ask the model at ``path`` what is known. Returns figures of this device; raises
+        ``BadAnswer`` where it is no good, ``Unavailable`` where it could not be tried or
+        ``stopped`` says that nobody waits any more."""
+        beside = self._fits_beside(path)
+        if not beside:
+            self._pause(manifest.name)
+        folder = self._folder / "canary"
+        folder.mkdir(parents=True, exist_ok=True)
+        worker = self._make(self._settings.model_copy(update={"model": str(path)}), folder)
+        try:
+            return {"beside": float(beside), **self._ask(worker, stopped)}
+        finally:
+            worker.close(0.0)
+            self._resume()
+
+    def switch(self, name: str | None) -> None:
+        """Answer with the catalogue's model ``name`` from the next job on; None: the settings'."""
+        with self._lock:
+            if name == self._name:
+                return
+            self._generation += 1
+            folder = self._folder / f"worker-{self._generation % 2}"
+            folder.mkdir(parents=True, exist_ok=True)
+            old, self._worker = self._worker, self._make(self._settings_for(name), folder)
+            self._name = name
+        log.info("model_switched", model=name or self._settings.model)
+        threading.Thread(target=old.close, args=(SWITCH_GRACE_S,), name="old-worker").start()
+
+    def unhealthy(self) -> str | None:
+        """Why the model in use does not answer; None while it does."""
+        status = self._worker.status()
+        bad = status.state in ("unavailable", "backing-off")
+        return f"{status.model}: {status.reason or status.state}" if bad else None
+
+    def _settings_for(self, name: str | None) -> InferenceSection:
+        return self._settings.model_copy(update={"model": name}) if name else self._settings
+
+    def _fits_beside(self, path: Path) -> bool:
+        limit = self._memory_limit_mb()
+        plan = fit(read_header(path), self._settings.context, self._settings.kv_type, limit)
+        return plan.total_mb + self._worker.status().rss_mb <= limit
+
+    def _pause(self, name: str) -> None:
+        with self._lock:
+            self._trying = name
+            old = self._worker
+        old.close(PAUSE_GRACE_S)
+
+    def _resume(self) -> None:
+        with self._lock:
+            if self._trying:
+                self._worker = self._make(self._settings_for(self._name), self._folder)
+                self._trying = ""
+
+    def _ask(self, worker: WorkerClient, stopped: Callable[[], bool]) -> dict[str, float]:
+        cases = [BUILT_IN_CASE, *self._cases()]
+        right, speeds = 0, []
+        for case in cases:
+            answer = worker.complete(case.request, stopped)
+            document = json.loads(answer.text)
+            if case.expected is not None:
+                key, value = case.expected
+                if document.get(key) != value:
+                    told = str(document.get(key))[:80]
+                    raise BadAnswer(f"{case.request.request_id}: {key} is {value}, it says {told}")
+                right += 1
+            speeds.append(answer.tokens_out / max(answer.decode_seconds, 1e-3))
+        speed = min(speeds)
+        if speed < SLOWEST_TOKENS_PER_S:
+            raise BadAnswer(
+                f"it writes {speed:.2f} tokens/s here, less than {SLOWEST_TOKENS_PER_S}"
+            )
+        return {"cases": float(len(cases)), "right": float(right), "tokens_per_s": round(speed, 2)}

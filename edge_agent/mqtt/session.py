@@ -1,0 +1,162 @@
+"""What goes into paho and comes out of it: client, credentials, properties, messages."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from typing import Any
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from edge_agent.config.broker import MqttSection, TlsSection
+from edge_agent.errors import Unavailable
+from edge_agent.mqtt.backoff import Cause
+from edge_agent.outgoing import Outgoing
+from edge_agent.telemetry import Message
+
+CONNECT_TIMEOUT_S = 5.0
+V5 = MQTTProtocolVersion.MQTTv5
+LONGEST_EXPIRY_S = 4_294_967_295.0
+
+
+class LinkFailed(Unavailable):
+    """There is no connection; ``cause`` decides how long to wait."""
+
+    def __init__(self, message: str, cause: Cause = Cause.LOST) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+def new_client(
+    settings: MqttSection, client_id: str, version: MQTTProtocolVersion, will: Outgoing
+) -> Client:
+    """A paho client that has not connected yet. Raises ``LinkFailed`` for unusable secrets."""
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        clean_session=None if version is V5 else False,
+        protocol=version,
+        reconnect_on_failure=False,
+        manual_ack=True,
+    )
+    client.max_inflight_messages_set(0)  # the link keeps to the broker's limit itself
+    client.connect_timeout = CONNECT_TIMEOUT_S
+    # Without this callback, paho writes to the socket from whichever thread publishes, and two of
+    # them may mix their bytes: with it, only the network thread ever writes.
+    client.on_socket_register_write = lambda *_: None
+    properties = None
+    if version is V5:
+        properties = _properties(PacketTypes.WILLMESSAGE, ContentType=will.content_type)
+    client.will_set(will.topic, will.payload, qos=1, retain=will.retain, properties=properties)
+    if settings.username is not None:
+        client.username_pw_set(settings.username, _password(settings))
+    if settings.tls.enabled:
+        client.tls_set_context(tls_context(settings.tls))
+    return client
+
+
+def session_options(settings: MqttSection, version: MQTTProtocolVersion) -> dict[str, Any]:
+    """Options of CONNECT that keep the session: the broker stores what arrives while we are away
+    (``clean_session=False`` says the same in 3.1.1)."""
+    if version is not V5:
+        return {}
+    properties = _properties(
+        PacketTypes.CONNECT,
+        SessionExpiryInterval=settings.session_expiry_s,
+        ReceiveMaximum=settings.receive_maximum,
+        MaximumPacketSize=settings.max_packet_kb * 1024,
+    )
+    return {"clean_start": False, "properties": properties}
+
+
+def subscription(
+    text: str, qos: int, version: MQTTProtocolVersion, *, replay_retained: bool
+) -> tuple[str, Any]:
+    """One entry of SUBSCRIBE. QoS is 1 at most: at 2, PUBREC would promise delivery before
+    anything was kept. Shared subscriptions never get retained messages."""
+    qos = min(qos, 1)
+    if version is not V5:
+        return text, qos
+    handling = 2 if text.startswith("$share/") else (0 if replay_retained else 1)
+    return text, SubscribeOptions(qos=qos, retainHandling=handling)
+
+
+def publish_properties(outgoing: Outgoing, version: MQTTProtocolVersion) -> Properties | None:
+    """Content type, correlation data and what is left of its time to live."""
+    if version is not V5:
+        return None
+    values: dict[str, Any] = {"ContentType": outgoing.content_type}
+    if outgoing.correlation_data is not None:
+        values["CorrelationData"] = outgoing.correlation_data
+    if outgoing.expires_at is not None:
+        left = outgoing.expires_at - time.time()
+        values["MessageExpiryInterval"] = int(min(max(left, 1.0), LONGEST_EXPIRY_S))
+    return _properties(PacketTypes.PUBLISH, **values)
+
+
+def as_message(message: MQTTMessage, now: float, ack: tuple[int, int, int] | None) -> Message:
+    """paho's message as ours. A topic that is no UTF-8 keeps its odd bytes as ``\\xNN``, which no
+    source matches: it ends as a dead letter."""
+    try:
+        topic = message.topic
+    except UnicodeDecodeError as error:
+        topic = error.object.decode("utf-8", "backslashreplace")
+    found: dict[str, Any] = vars(message.properties) if message.properties else {}
+    if len(found) <= EMPTY_PROPERTIES:
+        return Message(topic, bytes(message.payload), now, message.retain, ack=ack)
+    return Message(
+        topic,
+        bytes(message.payload),
+        now,
+        message.retain,
+        content_type=found.get("ContentType"),
+        user_properties=tuple(found.get("UserProperty", ())),
+        response_topic=found.get("ResponseTopic"),
+        correlation_data=found.get("CorrelationData"),
+        expiry_s=found.get("MessageExpiryInterval"),
+        ack=ack,
+    )
+
+
+def tls_context(tls: TlsSection) -> ssl.SSLContext:
+    """Verified TLS, always: there is no switch to turn it off. Raises ``LinkFailed``."""
+    try:
+        context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
+        context.minimum_version = (
+            ssl.TLSVersion.TLSv1_3 if tls.minimum_version == "1.3" else ssl.TLSVersion.TLSv1_2
+        )
+        if tls.certificate is not None:
+            context.load_cert_chain(tls.certificate, tls.key)
+    except (OSError, ssl.SSLError) as error:
+        raise LinkFailed(
+            f"mqtt.tls: {error}; check ca, certificate and key", Cause.DENIED
+        ) from error
+    return context
+
+
+def _password(settings: MqttSection) -> str | None:
+    """Read at each attempt, so that a new secret needs no restart."""
+    path = settings.password_file
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LinkFailed(
+            f"mqtt.password_file {path}: {error}; make it a readable text file", Cause.DENIED
+        ) from error
+
+
+def _properties(kind: int, **values: Any) -> Properties:  # noqa: ANN401 - as paho takes them
+    properties = Properties(kind)  # type: ignore[no-untyped-call]
+    for name, value in values.items():
+        setattr(properties, name, value)
+    return properties
+
+
+EMPTY_PROPERTIES = len(vars(_properties(PacketTypes.PUBLISH)))
+"""Attributes of paho's properties when none was sent."""

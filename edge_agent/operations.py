@@ -1,0 +1,138 @@
+"""What an operator can ask of a running agent: the handlers behind ``…/cmd/{name}``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from pydantic import Field
+
+from edge_agent.config.section import Section
+from edge_agent.errors import EdgeAgentError
+from edge_agent.finding import Finding
+from edge_agent.intake import Intake
+from edge_agent.job import Job
+from edge_agent.rollout.commands import Command, CommandContext, CommandRequest
+from edge_agent.store.database import Store
+
+ON_DEMAND_EXPIRES_S = 600.0
+
+
+class EquipmentRequest(CommandRequest):
+    """A request about one machine."""
+
+    equipment: str = Field(min_length=1, max_length=200)
+    """Its name in the telemetry."""
+
+
+class DiagnoseRequest(EquipmentRequest):
+    """Look at this machine now."""
+
+    question: str | None = Field(default=None, max_length=500)
+    """What the operator wants to know; the model sees it as data."""
+
+
+class StatusAnswer(Section):
+    """The health report."""
+
+    health: dict[str, Any]
+
+
+class RebaselineAnswer(Section):
+    """The machine is being learned anew."""
+
+    equipment: str
+    state: str
+
+
+class DiagnoseAnswer(Section):
+    """The job is queued. The diagnosis itself follows on the same response topic, with the same
+    correlation data, and on ``…/diagnosis/{equipment}``."""
+
+    equipment: str
+    diagnosis_id: str
+
+
+class Impossible(EdgeAgentError):
+    """The command is well formed but cannot be carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """Carries out commands on the parts of a running agent."""
+
+    store: Store
+    intake: Intake
+    report: Callable[[], dict[str, Any]]
+    wake: Callable[[], None]
+
+    def commands(self) -> tuple[Command, ...]:
+        """The commands that this agent answers, for the registry."""
+        return (
+            Command("status", "Health, now.", CommandRequest, StatusAnswer, self.status),
+            Command(
+                "diagnose",
+                "Diagnose a machine as it is now.",
+                DiagnoseRequest,
+                DiagnoseAnswer,
+                self.diagnose,
+            ),
+            Command(
+                "rebaseline",
+                "Forget what is normal for a machine and learn it again.",
+                EquipmentRequest,
+                RebaselineAnswer,
+                self.rebaseline,
+            ),
+        )
+
+    def status(self, _request: CommandRequest, _context: CommandContext) -> StatusAnswer:
+        """The health report, now."""
+        return StatusAnswer(health=self.report())
+
+    def rebaseline(self, request: EquipmentRequest, _context: CommandContext) -> RebaselineAnswer:
+        """Forget what is normal for this machine and learn it again."""
+        if not self.intake.ask(lambda detection: detection.reset(request.equipment)):
+            raise Impossible(_unknown(request.equipment))
+        return RebaselineAnswer(equipment=request.equipment, state="learning")
+
+    def diagnose(self, request: DiagnoseRequest, context: CommandContext) -> DiagnoseAnswer:
+        """Queue a diagnosis of the machine as it is now, ahead of all others."""
+        finding = self.intake.ask(lambda detection: detection.current(request.equipment))
+        if not isinstance(finding, Finding):
+            raise Impossible(_unknown(request.equipment))
+        job_id = _demand_id(request, context)
+        job = Job(
+            id=job_id,
+            incident_id=job_id,
+            equipment=request.equipment,
+            finding=finding.model_copy(update={"incident_id": job_id}),
+            priority=0,
+            created_at=context.now,
+            expires_at=context.now + ON_DEMAND_EXPIRES_S,
+            question=request.question,
+            response_topic=context.response_topic,
+            correlation_data=context.correlation_data.hex() if context.correlation_data else None,
+        )
+        self.store.jobs.enqueue(job)
+        self.wake()
+        return DiagnoseAnswer(equipment=request.equipment, diagnosis_id=job_id)
+
+
+def _demand_id(request: DiagnoseRequest, context: CommandContext) -> str:
+    """The same request, sent again because we died before its acknowledgement, is the same job."""
+    name = request.id or (context.correlation_data or b"").hex()
+    if not name:
+        return f"demand-{uuid4()}"
+    digest = hashlib.sha256(f"{request.equipment}\0{context.response_topic}\0{name}".encode())
+    return f"demand-{digest.hexdigest()[:32]}"
+
+
+def _unknown(equipment: str) -> str:
+    return (
+        f"no machine {equipment!r} has been learned; `cmd/status` lists the machines under "
+        "`equipment`"
+    )

