@@ -22,6 +22,7 @@ from edge_agent import __version__
 from edge_agent.card import Card
 from edge_agent.casebook import Casebook
 from edge_agent.completion import Completion, CompletionRequest
+from edge_agent.config.inference import InferenceSection
 from edge_agent.config.load import parse_settings, read_toml, resolve_paths
 from edge_agent.config.settings import Settings
 from edge_agent.control import Control
@@ -37,8 +38,9 @@ from edge_agent.inbox import Inbox
 from edge_agent.inference.client import WorkerClient
 from edge_agent.intake import Intake, IntakeEffects
 from edge_agent.job import Job
-from edge_agent.level import Allowance, Spent
+from edge_agent.level import Allowance, Level, Spent
 from edge_agent.logs import configure_logs
+from edge_agent.modelswitch import ModelSwitch
 from edge_agent.mqtt.broker import Broker, FilterMemory
 from edge_agent.operations import Operations
 from edge_agent.publish.message import health_message, reported_message, rfc3339, status_message
@@ -46,6 +48,7 @@ from edge_agent.publish.publisher import Backlog, Line, Publisher
 from edge_agent.rollout.apply import ConfigRollout
 from edge_agent.rollout.commands import Commands
 from edge_agent.rollout.effects import Effects, Memory
+from edge_agent.rollout.model_apply import ModelEffects, ModelRollout
 from edge_agent.store.connection import FATAL
 from edge_agent.store.database import Store
 from edge_agent.supervisor import Loop, Supervisor, notify
@@ -57,6 +60,8 @@ Result = TypeVar("Result")
 BASELINE = "baseline"
 """Kind of the snapshots that hold what detection has learned."""
 CONFIG = "config"
+MODEL = "model"
+CONTROL_TOPICS = ("config/desired", "model/desired", "cmd/+")
 GOVERNOR = "governor"
 SUBSCRIBED = "subscribed"
 CONTROL_MESSAGES = 200
@@ -95,13 +100,13 @@ class Agent:
         self._started = time.time()
         own = self._validate(document)
         self.store = Store.open(own.store.state_dir, own.store)
-        self._rollout = ConfigRollout(document, self._rollout_memory(), self._rollout_effects())
+        self._rollout = ConfigRollout(document, self._memory(CONFIG), self._rollout_effects())
         self.settings = self._rollout.resume()
         self._supervisor = Supervisor()
         self._cards = CardLibrary.load(self.settings.diagnose.cards)
         self._casebook = Casebook(self.store, self.settings, self._card_for, self._wake)
         self._governor = self._build_governor()
-        self._worker = self._build_worker()
+        self._build_models()
         self._build_inboxes()
         self._broker = self._build_broker()
         self._intake = self._build_intake()
@@ -133,11 +138,11 @@ class Agent:
         CardLibrary.load(settings.diagnose.cards)
         return settings
 
-    def _rollout_memory(self) -> Memory:
+    def _memory(self, kind: str) -> Memory:
         generations = self.store.generations
         return Memory(
-            load=lambda: generations.load(CONFIG),
-            save=lambda state: generations.save(CONFIG, state),
+            load=lambda: generations.load(kind),
+            save=lambda state: generations.save(kind, state),
         )
 
     def _rollout_effects(self) -> Effects:
@@ -146,7 +151,11 @@ class Agent:
             apply=self.apply,
             restart=self._ask_for_restart,
             report=self._report_settings,
+            readings=lambda: self._intake.readings,
         )
+
+    def _report_model(self, report: dict[str, Any]) -> None:
+        self._casebook.send(reported_message(self._casebook.root, "model", report))
 
     def _report_settings(self, report: dict[str, Any]) -> None:
         self._casebook.send(reported_message(self._casebook.root, "config", report))
@@ -167,14 +176,35 @@ class Agent:
             state=self.store.snapshots.get(GOVERNOR, GOVERNOR),
         )
 
-    def _build_worker(self) -> WorkerClient:
+    def _build_models(self) -> None:
+        """The worker behind a switch, and the roll-out that brings other models to it."""
         state_dir = self.settings.store.state_dir
-        return WorkerClient(
-            self.settings.inference,
-            runtime_dir=state_dir,
-            models_dir=self.settings.inference.models_dir or state_dir / "models",
-            memory_limit_mb=self._governor.worker_memory_mb,
+        models_dir = self.settings.inference.models_dir or state_dir / "models"
+
+        def make(settings: InferenceSection, folder: Path) -> WorkerClient:
+            return WorkerClient(
+                settings,
+                runtime_dir=folder,
+                models_dir=models_dir,
+                memory_limit_mb=self._governor.worker_memory_mb,
+            )
+
+        limit = self._governor.worker_memory_mb
+        self._worker = ModelSwitch(self.settings.inference, state_dir, make, limit)
+        effects = ModelEffects(
+            settings=lambda: self.settings,
+            models_dir=lambda: models_dir,
+            check=self._worker.check,
+            canary=self._worker.canary,
+            switch=self._worker.switch,
+            unhealthy=self._worker.unhealthy,
+            anchors=self._rollout.anchors,
+            report=self._report_model,
         )
+        loop = self._supervisor.add("models")
+        self._models = ModelRollout(self._memory(MODEL), effects)
+        self._worker.switch(self._models.resume())
+        loop.run = lambda stop: self._models.run(stop, loop.beat)
 
     def _build_inboxes(self) -> None:
         telemetry = self.settings.telemetry
@@ -261,6 +291,11 @@ class Agent:
         loop.run = self._diagnosis.run
 
     def _admit(self, job: Job) -> Allowance:
+        if self.store.lives.crash_loop:
+            return Allowance(
+                Level.RULES_ONLY,
+                f"the agent broke off {self.store.lives.broken_off} times in a row",
+            )
         return self._governor.admit(job.priority, PROMPT_TOKENS + self.settings.diagnose.max_tokens)
 
     def _charge(self, completion: Completion | None, wall_s: float, cpu_s: float) -> Spent:
@@ -290,11 +325,17 @@ class Agent:
         loop = self._supervisor.add("control")
         self._health = Health(self._sections())
         operations = Operations(self.store, self._intake, self._health.report, self._wake)
-        self._commands = Commands(self.settings, operations.commands())
+        self._commands = Commands(
+            self.settings, operations.commands(), anchors=self._rollout.anchors
+        )
         own = self.settings.topic
         self._control = Control(
             self._control_inbox,
-            handlers={own("config/desired"): self._on_desired, own("cmd/"): self._on_command},
+            handlers={
+                own("config/desired"): self._on_desired,
+                own("model/desired"): lambda message: self._models.handle_desired(message.payload),
+                own("cmd/"): self._on_command,
+            },
             acknowledge=self._broker.ack,
             tick=self._tick,
             beat=loop.beat,
@@ -336,6 +377,7 @@ class Agent:
                 "outbox": asdict(self.store.outbox.counts()),
                 "mb": round(self.store.bytes_on_disk() / MEGABYTE, 2),
                 "alarms": self.store.alarms,
+                "lives_broken_off": self.store.lives.broken_off,
             },
             "publisher": lambda: asdict(self._publisher.status),
             "governor": lambda: asdict(self._governor.status()),
@@ -350,6 +392,10 @@ class Agent:
         ``reload`` asks for the settings file to be read again, which is a restart in place.
         """
         log.info("agent_starting", agent=self.settings.agent.id, version=__version__)
+        if self.store.lives.begin(time.monotonic()):
+            log.warning("last_life_broke_off", times=self.store.lives.broken_off)
+        if self.store.lives.crash_loop:
+            log.error("crash_loop", action="detectors and rules only, until a life lasts")
         recovered = self.store.jobs.requeue_running()
         if recovered:
             log.warning("jobs_recovered", jobs=recovered)
@@ -358,10 +404,13 @@ class Agent:
         halts = self._supervisor.start()
         notify("READY=1", f"STATUS=running as {self.settings.agent.id}")
         try:
-            return self._watch(stop, reload)
+            ending = self._watch(stop, reload)
         finally:
             notify("STOPPING=1")
             self._drain(halts)
+        if ending is not Ending.FAILED:
+            self.store.lives.end()
+        return ending
 
     def _watch(self, stop: threading.Event, reload: threading.Event) -> Ending:
         """The supervisor's loop: the watchdog is fed only while nothing is wrong."""
@@ -381,6 +430,8 @@ class Agent:
             else:
                 log.error("watchdog_withheld", reason=complaint)
             self.store.upkeep.turn(time.monotonic())
+            if self.store.lives.steady(time.monotonic()):
+                log.info("crash_loop_over")
             if time.monotonic() >= next_health:
                 next_health = time.monotonic() + self.settings.health.interval_s
                 self._tell_health()
@@ -440,7 +491,7 @@ class Agent:
         log.info("settings_applied")
 
     def _filters(self, settings: Settings) -> list[tuple[str, int]]:
-        own = [(settings.topic(name), 1) for name in ("config/desired", "cmd/+")]
+        own = [(settings.topic(name), 1) for name in CONTROL_TOPICS]
         return [*self._new_decoder(settings).filters, *own]
 
     # --- shutting down -------------------------------------------------------------------------
@@ -449,7 +500,7 @@ class Agent:
         """Intake first, then jobs, then what the broker still takes."""
         self._draining.set()
         grace = self.settings.agent.shutdown_grace_s
-        for name in ("control", "intake", "diagnosis", "publisher"):
+        for name in ("control", "models", "intake", "diagnosis", "publisher"):
             halts[name].set()
             self._wake()
             if not self._supervisor.loop(name).join(grace):

@@ -34,7 +34,7 @@ def question(number: int, schema: dict[str, Any], max_tokens: int) -> dict[str, 
     }
 
 
-def run_bench(
+def run_bench(  # noqa: PLR0913 - one argument per setting of the bench
     model: Path,
     *,
     tuned: Path | None = None,

@@ -15,6 +15,7 @@ from edge_agent.cli.check import check
 from edge_agent.cli.config import app as config_app
 from edge_agent.cli.decode import decode
 from edge_agent.cli.demo import demo
+from edge_agent.cli.discover import discover
 from edge_agent.cli.diagnose import diagnose
 from edge_agent.cli.replay import replay
 from edge_agent.cli.run import run
@@ -36,6 +37,7 @@ app.add_typer(config_app)
 app.command()(run)
 app.command()(check)
 app.command()(decode)
+app.command()(discover)
 app.command()(diagnose)
 app.command()(demo)
 app.command()(simulate)

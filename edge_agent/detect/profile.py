@@ -21,6 +21,8 @@ SHRINK = 0.2
 """Share of the identity in the correlation matrix: keeps the inverse calm with few rows."""
 FAST, SLOW = 1 / 15, 1 / 300
 """Weights of the newest row in the two moving averages whose difference is watched."""
+DOUBT = 8.0
+"""Independent values that a learned variance needs to be believed half."""
 LEAST_NOISE = 0.02
 CHANNEL_FLOOR = 0.15
 """Smallest spread of a tracking difference that is believed, in units of its white-noise value."""
@@ -119,7 +121,10 @@ def _tracking_variance(channels: Floats, noise: Floats) -> Floats:
         slow = slow + SLOW * (row - slow)
         if number >= burn_in:
             squares += (fast - slow) ** 2
-    seen = squares / max(1, len(channels) - burn_in)
+    # The difference forgets in about 1 / FAST rows each way: few rows hold few independent values
+    # of it, and a variance from few values must be believed less (as in a t-test).
+    independent = max(1.0, (len(channels) - burn_in) * FAST / 2)
+    seen = squares / max(1, len(channels) - burn_in) * (1 + DOUBT / independent)
     white = noise * channels.var(axis=0) * (FAST / (2 - FAST) + SLOW / (2 - SLOW))
     floor = CHANNEL_FLOOR**2 * FAST / (2 - FAST)
     return np.asarray(np.maximum(np.maximum(seen, white), floor), np.float64)

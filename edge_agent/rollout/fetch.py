@@ -21,7 +21,7 @@ from typing import BinaryIO
 from edge_agent.errors import BadConfig, Unavailable
 
 CHUNK = 64 * 1024
-SOCKET_TIMEOUT_S = 30.0
+SOCKET_TIMEOUT_S = 20.0
 """A server that sends nothing for this long has stalled."""
 TRICKLE_S, TRICKLE_BYTES = 60.0, 16 * 1024
 """Fewer bytes than these in that time are a stall as well."""
