@@ -21,7 +21,6 @@ import structlog
 from edge_agent import __version__
 from edge_agent.card import Card
 from edge_agent.casebook import Casebook
-from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.inference import InferenceSection
 from edge_agent.config.load import parse_settings, read_toml, resolve_paths
 from edge_agent.config.settings import Settings
@@ -37,9 +36,8 @@ from edge_agent.health import Health
 from edge_agent.inbox import Inbox
 from edge_agent.inference.client import WorkerClient
 from edge_agent.intake import Intake, IntakeEffects
-from edge_agent.job import Job
-from edge_agent.level import Allowance, Level, Spent
 from edge_agent.logs import configure_logs
+from edge_agent.model_access import ModelAccess
 from edge_agent.modelswitch import ModelSwitch
 from edge_agent.mqtt.broker import Broker, FilterMemory
 from edge_agent.operations import Operations
@@ -53,6 +51,7 @@ from edge_agent.store.connection import FATAL
 from edge_agent.store.database import Store
 from edge_agent.supervisor import Loop, Supervisor, notify
 from edge_agent.telemetry import Message
+from edge_agent.walltime import trusted
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
@@ -66,8 +65,6 @@ GOVERNOR = "governor"
 SUBSCRIBED = "subscribed"
 CONTROL_MESSAGES = 200
 CONTROL_MB = 8
-PROMPT_TOKENS = 600
-"""Usual length of a prompt, for the governor's forecast."""
 TICK_S = 1.0
 FLUSH_S = 3.0
 """How long a stopping agent still sends what the broker takes, seconds."""
@@ -98,6 +95,7 @@ class Agent:
         self._draining = threading.Event()
         self._session = str(uuid4())
         self._started = time.time()
+        self._started_monotonic = time.monotonic()
         own = self._validate(document)
         self.store = Store.open(own.store.state_dir, own.store)
         self._rollout = ConfigRollout(document, self._memory(CONFIG), self._rollout_effects())
@@ -152,6 +150,7 @@ class Agent:
             restart=self._ask_for_restart,
             report=self._report_settings,
             readings=lambda: self._intake.readings,
+            clock_trusted=clock_trusted,
         )
 
     def _report_model(self, report: dict[str, Any]) -> None:
@@ -200,6 +199,7 @@ class Agent:
             unhealthy=self._worker.unhealthy,
             anchors=self._rollout.anchors,
             report=self._report_model,
+            clock_trusted=clock_trusted,
         )
         loop = self._supervisor.add("models")
         self._models = ModelRollout(self._memory(MODEL), effects)
@@ -276,13 +276,19 @@ class Agent:
 
     def _build_diagnosis(self) -> None:
         loop = self._supervisor.add("diagnosis")
+        access = ModelAccess(
+            self._governor,
+            self._worker.complete,
+            answer_tokens=lambda: self.settings.diagnose.max_tokens,
+            forbidden=self._why_no_model,
+        )
         desk = Desk(
             claim=lambda: self._persist(lambda: self.store.jobs.claim(time.time()), loop),
             finish=lambda *end: self._persist(lambda: self._casebook.finish(*end), loop),
             retry=lambda *again: self._persist(lambda: self.store.jobs.retry(*again), loop),
-            admit=self._admit,
-            charge=self._charge,
-            complete=self._complete,
+            admit=access.admit,
+            charge=access.charge,
+            complete=access.complete,
             beat=loop.beat,
         )
         self._diagnosis = DiagnosisLoop(
@@ -290,20 +296,9 @@ class Agent:
         )
         loop.run = self._diagnosis.run
 
-    def _admit(self, job: Job) -> Allowance:
-        if self.store.lives.crash_loop:
-            return Allowance(
-                Level.RULES_ONLY,
-                f"the agent broke off {self.store.lives.broken_off} times in a row",
-            )
-        return self._governor.admit(job.priority, PROMPT_TOKENS + self.settings.diagnose.max_tokens)
-
-    def _charge(self, completion: Completion | None, wall_s: float, cpu_s: float) -> Spent:
-        tokens = (completion.tokens_in, completion.tokens_out) if completion else (0, 0)
-        return self._governor.charge(wall_s, cpu_s, *tokens, joules=None)
-
-    def _complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Completion:
-        return self._worker.complete(request, lambda: cancelled() or self._governor.must_stop())
+    def _why_no_model(self) -> str:
+        lives = self.store.lives
+        return f"the agent broke off {lives.broken_off} times in a row" if lives.crash_loop else ""
 
     def _build_publisher(self) -> None:
         loop = self._supervisor.add("publisher")
@@ -326,7 +321,10 @@ class Agent:
         self._health = Health(self._sections())
         operations = Operations(self.store, self._intake, self._health.report, self._wake)
         self._commands = Commands(
-            self.settings, operations.commands(), anchors=self._rollout.anchors
+            self.settings,
+            operations.commands(),
+            anchors=self._rollout.anchors,
+            clock_trusted=clock_trusted,
         )
         own = self.settings.topic
         self._control = Control(
@@ -357,7 +355,8 @@ class Agent:
                 "id": self.settings.agent.id,
                 "version": __version__,
                 "session_id": self._session,
-                "uptime_s": round(time.time() - self._started, 1),
+                "uptime_s": round(time.monotonic() - self._started_monotonic, 1),
+                "clock_trusted": clock_trusted(),
                 "revision": self._rollout.reported().get("revision"),
             },
             "loops": self._supervisor.ages,
@@ -519,3 +518,8 @@ class Agent:
 def _cards_of(settings: Settings) -> CardLibrary:
     """The cards of the folder and those pushed from afar. Raises ``BadConfig``."""
     return CardLibrary.load(settings.diagnose.cards, settings.diagnose.pushed_cards)
+
+
+def clock_trusted() -> bool:
+    """Whether the wall clock can be believed right now."""
+    return trusted(time.time())

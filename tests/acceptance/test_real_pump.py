@@ -81,16 +81,16 @@ def test_runs_with_faults_bring_diagnoses(broker: Mosquitto, tmp_path: Path) -> 
     for number, file in enumerate(files):
         folder = tmp_path / str(number)
         folder.mkdir()
-        with Client(broker.port, "edge/#") as client:
-            with Daemon(write_settings(folder, broker.port, detect={"learn_rows": 400})) as daemon:
-                client.wait_for(
-                    "edge/gw1/status",
-                    lambda one: one.json["state"] == "online" and not one.retained,
-                )
-                replay(broker.port, file)
-                opened = client.wait_for("edge/gw1/incident/skab-pump")
-                heard = client.wait_for("edge/gw1/diagnosis/skab-pump", seconds=180)
-                assert daemon.terminate() == 0
+        config = write_settings(folder, broker.port, detect={"learn_rows": 400})
+        with Client(broker.port, "edge/#") as client, Daemon(config) as daemon:
+            client.wait_for(
+                "edge/gw1/status",
+                lambda one: one.json["state"] == "online" and not one.retained,
+            )
+            replay(broker.port, file)
+            opened = client.wait_for("edge/gw1/incident/skab-pump")
+            heard = client.wait_for("edge/gw1/diagnosis/skab-pump", seconds=180)
+            assert daemon.terminate() == 0
         diagnosis = Diagnosis.model_validate_json(heard.payload)
         assert diagnosis.incident_id == opened.json["incident_id"]
         assert diagnosis.evidence
