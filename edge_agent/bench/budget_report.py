@@ -26,14 +26,12 @@ def report(outcome: Outcome) -> dict[str, Any]:
     above = total - options.idle_watts * seconds
     each = _mean(outcome.joules)
     by_energy = spare * seconds / each if each else 0.0
-    by_speed = seconds / outcome.full_seconds
     return {
         "budget_watts": options.watts,
         "mean_watts": round(mean, 3),
         "error": round(mean / options.watts - 1, 4),
         "worst_window_watts": round(max((watts for _, watts in windows), default=mean), 3),
         "window_s": options.window_s,
-        "binding": by_energy < by_speed,
         "throughput_share": round(done / by_energy, 4) if done else 0.0,
         "energy_share": round(above / (spare * seconds), 4) if spare else 0.0,
         "diagnoses": done,
