@@ -249,6 +249,7 @@ class Agent:
             acknowledge=self._broker.ack,
             record=lambda found: self._persist(lambda: self._casebook.record(found), loop),
             save_snapshots=lambda found: self.store.snapshots.put_all(BASELINE, found),
+            send=self._casebook.send,
             beat=loop.beat,
         )
         self._dead_letters = DeadLetters(self._casebook.note_dead_letter)
@@ -269,7 +270,12 @@ class Agent:
         return self.store.persist(work, give_up=self._draining.is_set, beat=loop.beat)
 
     def _new_decoder(self, settings: Settings) -> Decoder:
-        return Decoder(settings.telemetry, settings.agent.topic_prefix)
+        return Decoder(settings.telemetry, settings.agent.topic_prefix, unit_of=self._cards_unit)
+
+    def _cards_unit(self, equipment: str, signal: str) -> str | None:
+        card = self._card_for(equipment)
+        known = card.signals.get(signal) if card else None
+        return known.unit or None if known else None
 
     def _new_detection(self, settings: Settings, cards: CardLibrary) -> Detection:
         return Detection(settings.detect, cards.for_equipment, settings.agent.id)
@@ -368,6 +374,7 @@ class Agent:
                 "waiting": len(self._inbox),
                 "shed": self._inbox.counts().shed,
             },
+            "decoding": self._intake.decoding,
             "equipment": lambda: cast(
                 "dict[str, Any]", self._intake.ask(lambda detection: detection.status())
             ),
