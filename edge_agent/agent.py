@@ -30,7 +30,7 @@ from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
 from edge_agent.diagnose.library import CardLibrary
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
-from edge_agent.errors import Unavailable
+from edge_agent.errors import BadPayload, Unavailable
 from edge_agent.govern.governor import Governor
 from edge_agent.health import Health
 from edge_agent.inbox import Inbox
@@ -222,8 +222,8 @@ class Agent:
         generations = self.store.generations
 
         def deliver(message: Message) -> None:
-            inbox = self._control_inbox if message.topic.startswith(own) else self._inbox
-            inbox.put(message)
+            ours = message.topic.startswith(own) or message.topic == settings.govern.meter_topic
+            (self._control_inbox if ours else self._inbox).put(message)
 
         return Broker(
             settings.mqtt,
@@ -286,6 +286,7 @@ class Agent:
             self._governor,
             self._worker.complete,
             answer_tokens=lambda: self.settings.diagnose.max_tokens,
+            model=lambda: self._worker.status().model,
             forbidden=self._why_no_model,
         )
         desk = Desk(
@@ -333,9 +334,11 @@ class Agent:
             clock_trusted=clock_trusted,
         )
         own = self.settings.topic
+        meter = self.settings.govern.meter_topic
         self._control = Control(
             self._control_inbox,
             handlers={
+                **({meter: self._on_meter} if meter else {}),
                 own("config/desired"): self._on_desired,
                 own("model/desired"): lambda message: self._models.handle_desired(message.payload),
                 own("cmd/"): self._on_command,
@@ -427,6 +430,8 @@ class Agent:
             self._governor.observe_worker(self._worker.status().pid)
             self._broker.ensure_running()
             self._governor.sample()
+            if self._governor.worker_must_yield():
+                self._worker.give_way()
             complaint = self._complaint()
             if self._supervisor.failed.is_set():
                 log.error("agent_failed", reason=complaint)
@@ -470,6 +475,12 @@ class Agent:
     def _on_desired(self, message: Message) -> None:
         self._rollout.handle_desired(message.payload, time.time())
 
+    def _on_meter(self, message: Message) -> None:
+        try:
+            self._governor.meter(message.payload)
+        except BadPayload as error:
+            self._dead_letters.add(message, str(error), time.monotonic())
+
     def _on_command(self, message: Message) -> None:
         answer = self._commands.handle(message, time.time())
         if answer is not None:
@@ -498,6 +509,8 @@ class Agent:
 
     def _filters(self, settings: Settings) -> list[tuple[str, int]]:
         own = [(settings.topic(name), 1) for name in CONTROL_TOPICS]
+        if settings.govern.meter_topic:
+            own.append((settings.govern.meter_topic, 0))
         return [*self._new_decoder(settings).filters, *own]
 
     # --- shutting down -------------------------------------------------------------------------

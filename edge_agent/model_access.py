@@ -21,6 +21,7 @@ class ModelAccess:
     governor: Governor
     complete_with: Callable[[CompletionRequest, Callable[[], bool]], Completion]
     answer_tokens: Callable[[], int]
+    model: Callable[[], str]
     forbidden: Callable[[], str]
     """Why no model may be used at all, in spite of the governor; empty while it may."""
 
@@ -29,12 +30,21 @@ class ModelAccess:
         reason = self.forbidden()
         if reason:
             return Allowance(Level.RULES_ONLY, reason)
-        return self.governor.admit(job.priority, PROMPT_TOKENS + self.answer_tokens())
+        tokens = PROMPT_TOKENS + self.answer_tokens()
+        return self.governor.admit(job.priority, tokens, self.model())
 
     def charge(self, completion: Completion | None, wall_s: float, cpu_s: float) -> Spent:
         """Book what a job took."""
-        tokens = (completion.tokens_in, completion.tokens_out) if completion else (0, 0)
-        return self.governor.charge(wall_s, cpu_s, *tokens, joules=None)
+        if completion is None:
+            return self.governor.charge(wall_s, cpu_s, 0, 0, joules=None)
+        return self.governor.charge(
+            wall_s,
+            cpu_s,
+            completion.tokens_in,
+            completion.tokens_out,
+            joules=None,
+            tokens_forced=completion.tokens_forced,
+        )
 
     def complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Completion:
         """Ask the model; the governor may call it off half-way. Raises as the worker's client."""
