@@ -8,12 +8,10 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import structlog
@@ -30,28 +28,29 @@ from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
 from edge_agent.diagnose.library import CardLibrary
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
-from edge_agent.errors import BadPayload, Unavailable
+from edge_agent.errors import BadPayload
 from edge_agent.govern.governor import Governor
 from edge_agent.health import Health
 from edge_agent.inbox import Inbox
 from edge_agent.inference.client import WorkerClient
 from edge_agent.intake import Intake, IntakeEffects
+from edge_agent.life import GOVERNOR, Ending, Life
 from edge_agent.logs import configure_logs
 from edge_agent.model_access import ModelAccess
 from edge_agent.modelswitch import ModelSwitch
 from edge_agent.mqtt.broker import Broker, FilterMemory
 from edge_agent.operations import Operations
-from edge_agent.publish.message import health_message, reported_message, rfc3339, status_message
+from edge_agent.publish.message import reported_message, rfc3339, status_message
 from edge_agent.publish.publisher import Backlog, Line, Publisher
 from edge_agent.rollout.apply import ConfigRollout
 from edge_agent.rollout.commands import Commands
 from edge_agent.rollout.effects import Effects, Memory
 from edge_agent.rollout.model_apply import ModelEffects, ModelRollout
-from edge_agent.store.connection import FATAL
 from edge_agent.store.database import Store
-from edge_agent.supervisor import Loop, Supervisor, notify
+from edge_agent.supervisor import Loop, Supervisor
 from edge_agent.telemetry import Message
 from edge_agent.walltime import trusted
+from edge_agent.witnesses import Witnesses, sections
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
@@ -61,24 +60,12 @@ BASELINE = "baseline"
 CONFIG = "config"
 MODEL = "model"
 CONTROL_TOPICS = ("config/desired", "model/desired", "cmd/+")
-GOVERNOR = "governor"
 SUBSCRIBED = "subscribed"
 CONTROL_MESSAGES = 200
 CONTROL_MB = 8
-TICK_S = 1.0
 FLUSH_S = 3.0
 """How long a stopping agent still sends what the broker takes, seconds."""
 MEGABYTE = 1_000_000
-
-
-class Ending(Enum):
-    """Why the agent stopped."""
-
-    STOPPED = "stopped"
-    RESTART = "restart"
-    """Settings that need a restart were applied: build the agent anew."""
-    FAILED = "failed"
-    """A loop died or stood still: exit non-zero and let systemd restart."""
 
 
 class Agent:
@@ -111,6 +98,19 @@ class Agent:
         self._build_diagnosis()
         self._build_publisher()
         self._build_control()
+        self._life = Life(
+            self.store,
+            self._supervisor,
+            self._broker,
+            self._governor,
+            self._worker,
+            self._health,
+            self._casebook,
+            settings=lambda: self.settings,
+            wake=self._wake,
+            restart=self._restart,
+            draining=self._draining,
+        )
 
     @classmethod
     def from_file(cls, path: Path) -> Agent:
@@ -325,7 +325,22 @@ class Agent:
 
     def _build_control(self) -> None:
         loop = self._supervisor.add("control")
-        self._health = Health(self._sections())
+        self._health = Health(
+            sections(
+                Witnesses(
+                    self._life_facts,
+                    self._supervisor,
+                    self._broker,
+                    self._inbox,
+                    self._intake,
+                    self._dead_letters,
+                    self.store,
+                    self._publisher,
+                    self._governor,
+                    self._worker,
+                )
+            )
+        )
         operations = Operations(self.store, self._intake, self._health.report, self._wake)
         self._commands = Commands(
             self.settings,
@@ -349,48 +364,22 @@ class Agent:
         )
         loop.run = self._control.run
 
+    def _life_facts(self) -> dict[str, Any]:
+        return {
+            "id": self.settings.agent.id,
+            "version": __version__,
+            "session_id": self._session,
+            "uptime_s": round(time.monotonic() - self._started_monotonic, 1),
+            "clock_trusted": clock_trusted(),
+            "revision": self._rollout.reported().get("revision"),
+        }
+
     def _birth_details(self) -> dict[str, Any]:
         worker = self._worker.status()
         return {
             "version": __version__,
             "started_at": rfc3339(self._started),
             "model": {"name": worker.model, "state": worker.state, "reason": worker.reason},
-        }
-
-    def _sections(self) -> dict[str, Callable[[], dict[str, Any]]]:
-        """What ``…/health`` and ``cmd/status`` say, by part."""
-        return {
-            "agent": lambda: {
-                "id": self.settings.agent.id,
-                "version": __version__,
-                "session_id": self._session,
-                "uptime_s": round(time.monotonic() - self._started_monotonic, 1),
-                "clock_trusted": clock_trusted(),
-                "revision": self._rollout.reported().get("revision"),
-            },
-            "loops": self._supervisor.ages,
-            "mqtt": lambda: asdict(self._broker.status()),
-            "intake": lambda: {
-                "messages": self._intake.messages,
-                "readings": self._intake.readings,
-                "refused": self._dead_letters.count,
-                "waiting": len(self._inbox),
-                "shed": self._inbox.counts().shed,
-            },
-            "decoding": self._intake.decoding,
-            "equipment": lambda: cast(
-                "dict[str, Any]", self._intake.ask(lambda detection: detection.status())
-            ),
-            "store": lambda: {
-                "jobs": {str(state): count for state, count in self.store.jobs.counts().items()},
-                "outbox": asdict(self.store.outbox.counts()),
-                "mb": round(self.store.bytes_on_disk() / MEGABYTE, 2),
-                "alarms": self.store.alarms,
-                "lives_broken_off": self.store.lives.broken_off,
-            },
-            "publisher": lambda: asdict(self._publisher.status),
-            "governor": lambda: asdict(self._governor.status()),
-            "worker": lambda: asdict(self._worker.status()),
         }
 
     # --- while running -------------------------------------------------------------------------
@@ -400,74 +389,12 @@ class Agent:
 
         ``reload`` asks for the settings file to be read again, which is a restart in place.
         """
-        log.info("agent_starting", agent=self.settings.agent.id, version=__version__)
-        if self.store.lives.begin(time.monotonic()):
-            log.warning("last_life_broke_off", times=self.store.lives.broken_off)
-        if self.store.lives.crash_loop:
-            log.error("crash_loop", action="detectors and rules only, until a life lasts")
-        recovered = self.store.jobs.requeue_running()
-        if recovered:
-            log.warning("jobs_recovered", jobs=recovered)
         self._broker.subscribe(self._filters(self.settings))
-        self._broker.start()
-        halts = self._supervisor.start()
-        notify("READY=1", f"STATUS=running as {self.settings.agent.id}")
-        try:
-            ending = self._watch(stop, reload)
-        finally:
-            notify("STOPPING=1")
-            self._drain(halts)
-        if ending is not Ending.FAILED:
-            self.store.lives.end()
-        return ending
-
-    def _watch(self, stop: threading.Event, reload: threading.Event) -> Ending:
-        """The supervisor's loop: the watchdog is fed only while nothing is wrong."""
-        next_health = time.monotonic()
-        while not stop.wait(TICK_S):
-            if self._restart.is_set() or reload.is_set():
-                return Ending.RESTART
-            self._governor.observe_worker(self._worker.status().pid)
-            self._broker.ensure_running()
-            self._governor.sample()
-            if self._governor.worker_must_yield():
-                self._worker.give_way()
-            complaint = self._complaint()
-            if self._supervisor.failed.is_set():
-                log.error("agent_failed", reason=complaint)
-                return Ending.FAILED
-            if complaint is None:
-                notify("WATCHDOG=1")
-            else:
-                log.error("watchdog_withheld", reason=complaint)
-            self.store.upkeep.turn(time.monotonic())
-            if self.store.lives.steady(time.monotonic()):
-                log.info("crash_loop_over")
-            if time.monotonic() >= next_health:
-                next_health = time.monotonic() + self.settings.health.interval_s
-                self._tell_health()
-        return Ending.STOPPED
-
-    def _complaint(self) -> str | None:
-        """What is wrong with any thread of ours, or None."""
-        if not self._broker.healthy():
-            return "the network thread is dead or stands still"
-        return self._supervisor.complaint()
-
-    def _tell_health(self) -> None:
-        report = self._health.report()
-        try:
-            self._health.write(self.settings.store.state_dir / "status.json")
-            self.store.snapshots.put(GOVERNOR, GOVERNOR, self._governor.snapshot())
-            self._casebook.send(health_message(self._casebook.root, report, time.time()))
-        except FATAL:
-            raise
-        except (Unavailable, OSError) as error:
-            log.warning("health_not_told", reason=str(error))
+        return self._life.run(stop, reload)
 
     def _tick(self) -> None:
         """What time alone moves: a revision under probation, jobs that came too late."""
-        complaint = self._complaint()
+        complaint = self._life.complaint()
         if complaint is None and not self._broker.status().connected:
             complaint = "the broker is not reachable"
         self._rollout.tick(time.time(), complaint)
@@ -514,17 +441,6 @@ class Agent:
         return [*self._new_decoder(settings).filters, *own]
 
     # --- shutting down -------------------------------------------------------------------------
-
-    def _drain(self, halts: Mapping[str, threading.Event]) -> None:
-        """Intake first, then jobs, then what the broker still takes."""
-        self._draining.set()
-        grace = self.settings.agent.shutdown_grace_s
-        for name in ("control", "models", "intake", "diagnosis", "publisher"):
-            halts[name].set()
-            self._wake()
-            if not self._supervisor.loop(name).join(grace):
-                log.warning("loop_left_behind", loop=name, waited_s=grace)
-        self.store.snapshots.put(GOVERNOR, GOVERNOR, self._governor.snapshot())
 
     def close(self) -> None:
         """Close everything, whatever fails: worker, broker (after its farewell), store."""
