@@ -21,7 +21,6 @@ import structlog
 from edge_agent import __version__
 from edge_agent.card import Card
 from edge_agent.casebook import Casebook
-from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.inference import InferenceSection
 from edge_agent.config.load import parse_settings, read_toml, resolve_paths
 from edge_agent.config.settings import Settings
@@ -31,15 +30,14 @@ from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
 from edge_agent.diagnose.library import CardLibrary
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
-from edge_agent.errors import Unavailable
+from edge_agent.errors import BadPayload, Unavailable
 from edge_agent.govern.governor import Governor
 from edge_agent.health import Health
 from edge_agent.inbox import Inbox
 from edge_agent.inference.client import WorkerClient
 from edge_agent.intake import Intake, IntakeEffects
-from edge_agent.job import Job
-from edge_agent.level import Allowance, Level, Spent
 from edge_agent.logs import configure_logs
+from edge_agent.model_access import ModelAccess
 from edge_agent.modelswitch import ModelSwitch
 from edge_agent.mqtt.broker import Broker, FilterMemory
 from edge_agent.operations import Operations
@@ -53,6 +51,7 @@ from edge_agent.store.connection import FATAL
 from edge_agent.store.database import Store
 from edge_agent.supervisor import Loop, Supervisor, notify
 from edge_agent.telemetry import Message
+from edge_agent.walltime import trusted
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
@@ -66,8 +65,6 @@ GOVERNOR = "governor"
 SUBSCRIBED = "subscribed"
 CONTROL_MESSAGES = 200
 CONTROL_MB = 8
-PROMPT_TOKENS = 600
-"""Usual length of a prompt, for the governor's forecast."""
 TICK_S = 1.0
 FLUSH_S = 3.0
 """How long a stopping agent still sends what the broker takes, seconds."""
@@ -98,12 +95,13 @@ class Agent:
         self._draining = threading.Event()
         self._session = str(uuid4())
         self._started = time.time()
+        self._started_monotonic = time.monotonic()
         own = self._validate(document)
         self.store = Store.open(own.store.state_dir, own.store)
         self._rollout = ConfigRollout(document, self._memory(CONFIG), self._rollout_effects())
         self.settings = self._rollout.resume()
         self._supervisor = Supervisor()
-        self._cards = CardLibrary.load(self.settings.diagnose.cards)
+        self._cards = _cards_of(self.settings)
         self._casebook = Casebook(self.store, self.settings, self._card_for, self._wake)
         self._governor = self._build_governor()
         self._build_models()
@@ -135,7 +133,7 @@ class Agent:
     def _validate(self, document: Mapping[str, Any]) -> Settings:
         settings = parse_settings(document, where="settings")
         settings = resolve_paths(settings, self._base)
-        CardLibrary.load(settings.diagnose.cards)
+        _cards_of(settings)
         return settings
 
     def _memory(self, kind: str) -> Memory:
@@ -152,6 +150,7 @@ class Agent:
             restart=self._ask_for_restart,
             report=self._report_settings,
             readings=lambda: self._intake.readings,
+            clock_trusted=clock_trusted,
         )
 
     def _report_model(self, report: dict[str, Any]) -> None:
@@ -200,6 +199,7 @@ class Agent:
             unhealthy=self._worker.unhealthy,
             anchors=self._rollout.anchors,
             report=self._report_model,
+            clock_trusted=clock_trusted,
         )
         loop = self._supervisor.add("models")
         self._models = ModelRollout(self._memory(MODEL), effects)
@@ -222,8 +222,8 @@ class Agent:
         generations = self.store.generations
 
         def deliver(message: Message) -> None:
-            inbox = self._control_inbox if message.topic.startswith(own) else self._inbox
-            inbox.put(message)
+            ours = message.topic.startswith(own) or message.topic == settings.govern.meter_topic
+            (self._control_inbox if ours else self._inbox).put(message)
 
         return Broker(
             settings.mqtt,
@@ -249,6 +249,7 @@ class Agent:
             acknowledge=self._broker.ack,
             record=lambda found: self._persist(lambda: self._casebook.record(found), loop),
             save_snapshots=lambda found: self.store.snapshots.put_all(BASELINE, found),
+            send=self._casebook.send,
             beat=loop.beat,
         )
         self._dead_letters = DeadLetters(self._casebook.note_dead_letter)
@@ -269,20 +270,32 @@ class Agent:
         return self.store.persist(work, give_up=self._draining.is_set, beat=loop.beat)
 
     def _new_decoder(self, settings: Settings) -> Decoder:
-        return Decoder(settings.telemetry, settings.agent.topic_prefix)
+        return Decoder(settings.telemetry, settings.agent.topic_prefix, unit_of=self._cards_unit)
+
+    def _cards_unit(self, equipment: str, signal: str) -> str | None:
+        card = self._card_for(equipment)
+        known = card.signals.get(signal) if card else None
+        return known.unit or None if known else None
 
     def _new_detection(self, settings: Settings, cards: CardLibrary) -> Detection:
         return Detection(settings.detect, cards.for_equipment, settings.agent.id)
 
     def _build_diagnosis(self) -> None:
         loop = self._supervisor.add("diagnosis")
+        access = ModelAccess(
+            self._governor,
+            self._worker.complete,
+            answer_tokens=lambda: self.settings.diagnose.max_tokens,
+            model=lambda: self._worker.status().model,
+            forbidden=self._why_no_model,
+        )
         desk = Desk(
             claim=lambda: self._persist(lambda: self.store.jobs.claim(time.time()), loop),
             finish=lambda *end: self._persist(lambda: self._casebook.finish(*end), loop),
             retry=lambda *again: self._persist(lambda: self.store.jobs.retry(*again), loop),
-            admit=self._admit,
-            charge=self._charge,
-            complete=self._complete,
+            admit=access.admit,
+            charge=access.charge,
+            complete=access.complete,
             beat=loop.beat,
         )
         self._diagnosis = DiagnosisLoop(
@@ -290,20 +303,9 @@ class Agent:
         )
         loop.run = self._diagnosis.run
 
-    def _admit(self, job: Job) -> Allowance:
-        if self.store.lives.crash_loop:
-            return Allowance(
-                Level.RULES_ONLY,
-                f"the agent broke off {self.store.lives.broken_off} times in a row",
-            )
-        return self._governor.admit(job.priority, PROMPT_TOKENS + self.settings.diagnose.max_tokens)
-
-    def _charge(self, completion: Completion | None, wall_s: float, cpu_s: float) -> Spent:
-        tokens = (completion.tokens_in, completion.tokens_out) if completion else (0, 0)
-        return self._governor.charge(wall_s, cpu_s, *tokens, joules=None)
-
-    def _complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Completion:
-        return self._worker.complete(request, lambda: cancelled() or self._governor.must_stop())
+    def _why_no_model(self) -> str:
+        lives = self.store.lives
+        return f"the agent broke off {lives.broken_off} times in a row" if lives.crash_loop else ""
 
     def _build_publisher(self) -> None:
         loop = self._supervisor.add("publisher")
@@ -326,12 +328,17 @@ class Agent:
         self._health = Health(self._sections())
         operations = Operations(self.store, self._intake, self._health.report, self._wake)
         self._commands = Commands(
-            self.settings, operations.commands(), anchors=self._rollout.anchors
+            self.settings,
+            operations.commands(),
+            anchors=self._rollout.anchors,
+            clock_trusted=clock_trusted,
         )
         own = self.settings.topic
+        meter = self.settings.govern.meter_topic
         self._control = Control(
             self._control_inbox,
             handlers={
+                **({meter: self._on_meter} if meter else {}),
                 own("config/desired"): self._on_desired,
                 own("model/desired"): lambda message: self._models.handle_desired(message.payload),
                 own("cmd/"): self._on_command,
@@ -357,7 +364,8 @@ class Agent:
                 "id": self.settings.agent.id,
                 "version": __version__,
                 "session_id": self._session,
-                "uptime_s": round(time.time() - self._started, 1),
+                "uptime_s": round(time.monotonic() - self._started_monotonic, 1),
+                "clock_trusted": clock_trusted(),
                 "revision": self._rollout.reported().get("revision"),
             },
             "loops": self._supervisor.ages,
@@ -369,6 +377,7 @@ class Agent:
                 "waiting": len(self._inbox),
                 "shed": self._inbox.counts().shed,
             },
+            "decoding": self._intake.decoding,
             "equipment": lambda: cast(
                 "dict[str, Any]", self._intake.ask(lambda detection: detection.status())
             ),
@@ -421,6 +430,8 @@ class Agent:
             self._governor.observe_worker(self._worker.status().pid)
             self._broker.ensure_running()
             self._governor.sample()
+            if self._governor.worker_must_yield():
+                self._worker.give_way()
             complaint = self._complaint()
             if self._supervisor.failed.is_set():
                 log.error("agent_failed", reason=complaint)
@@ -464,6 +475,12 @@ class Agent:
     def _on_desired(self, message: Message) -> None:
         self._rollout.handle_desired(message.payload, time.time())
 
+    def _on_meter(self, message: Message) -> None:
+        try:
+            self._governor.meter(message.payload)
+        except BadPayload as error:
+            self._dead_letters.add(message, str(error), time.monotonic())
+
     def _on_command(self, message: Message) -> None:
         answer = self._commands.handle(message, time.time())
         if answer is not None:
@@ -471,7 +488,7 @@ class Agent:
 
     def apply(self, settings: Settings) -> None:
         """Put new settings into effect between two batches. All that can fail comes first."""
-        cards = CardLibrary.load(settings.diagnose.cards)
+        cards = _cards_of(settings)
         decoder = self._new_decoder(settings)
         fresh = self._new_detection(settings, cards)
 
@@ -492,6 +509,8 @@ class Agent:
 
     def _filters(self, settings: Settings) -> list[tuple[str, int]]:
         own = [(settings.topic(name), 1) for name in CONTROL_TOPICS]
+        if settings.govern.meter_topic:
+            own.append((settings.govern.meter_topic, 0))
         return [*self._new_decoder(settings).filters, *own]
 
     # --- shutting down -------------------------------------------------------------------------
@@ -514,3 +533,13 @@ class Agent:
             stack.callback(self._broker.stop)
             stack.callback(self._worker.close, 0.0)
         log.info("agent_stopped")
+
+
+def _cards_of(settings: Settings) -> CardLibrary:
+    """The cards of the folder and those pushed from afar. Raises ``BadConfig``."""
+    return CardLibrary.load(settings.diagnose.cards, settings.diagnose.pushed_cards)
+
+
+def clock_trusted() -> bool:
+    """Whether the wall clock can be believed right now."""
+    return trusted(time.time())

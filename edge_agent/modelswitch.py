@@ -110,6 +110,10 @@ class ModelSwitch:
         """How the worker in use stands."""
         return self._worker.status()
 
+    def give_way(self) -> None:
+        """Let go of the memory of a loaded model now."""
+        self._worker.give_way()
+
     def close(self, grace_s: float) -> None:
         """End the worker in use."""
         self._worker.close(grace_s)

@@ -9,14 +9,14 @@ import sys
 
 import typer
 
-from edge_agent.cli import bench, jobs, model
+from edge_agent.cli import bench, evaluate, jobs, model
 from edge_agent.cli.calibrate import calibrate
 from edge_agent.cli.check import check
 from edge_agent.cli.config import app as config_app
 from edge_agent.cli.decode import decode
 from edge_agent.cli.demo import demo
-from edge_agent.cli.discover import discover
 from edge_agent.cli.diagnose import diagnose
+from edge_agent.cli.discover import discover
 from edge_agent.cli.replay import replay
 from edge_agent.cli.run import run
 from edge_agent.cli.simulate import simulate
@@ -34,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(config_app)
+app.add_typer(evaluate.app)
 app.command()(run)
 app.command()(check)
 app.command()(decode)

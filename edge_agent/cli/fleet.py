@@ -415,7 +415,7 @@ def fleet_table(link: FleetLink) -> Table:
 
 
 def _model_cell(report: dict[str, Any] | None) -> str:
-    if report is None:
+    if report is None or report.get("state") == "none":
         return ""
     used = (report.get("in_use") or {}).get("name", "settings")
     progress = report.get("progress") or {}

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge_agent.errors import BadConfig, Unavailable
+from edge_agent.rollout.model_document import PART
 
 CHUNK = 64 * 1024
 SOCKET_TIMEOUT_S = 20.0
@@ -26,7 +27,6 @@ SOCKET_TIMEOUT_S = 20.0
 TRICKLE_S, TRICKLE_BYTES = 60.0, 16 * 1024
 """Fewer bytes than these in that time are a stall as well."""
 MAX_REDIRECTS = 3
-PART = ".part"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,6 @@ from edge_agent.rollout.decide import (
     known_outcome,
 )
 from edge_agent.rollout.effects import Memory
-from edge_agent.rollout.fetch import Means, Order, fetch
 from edge_agent.rollout.journal import Journal, acceptance, arrival, digest_of
 from edge_agent.rollout.model_decide import ModelLedger, ModelState, model_report, move_model
 from edge_agent.rollout.model_document import (
@@ -244,6 +243,8 @@ class ModelRollout:
         return 0.0
 
     def _fetch(self, stopped: Callable[[], bool]) -> float:
+        from edge_agent.rollout.fetch import Means, Order, fetch  # an HTTP client, rarely needed
+
         manifest = self._manifest()
         settings = self._effects.settings().rollout
         before = self._fetched

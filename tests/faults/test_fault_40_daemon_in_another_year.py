@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import faketime
-import pytest
 from brokers import Mosquitto, wait_until
 from plant import Client, Daemon, Row, write_settings
 
@@ -14,10 +13,10 @@ def rows(count: int) -> list[Row]:
     return [{"flow": 10.0 + (n * 7 % 13) / 13} for n in range(count)]
 
 
-@pytest.mark.parametrize("when", ["1970-01-01 00:01:00", "+3650d"])
 def test_fault_40_the_daemon_works_in_any_year_and_when_it_changes(
-    broker: Mosquitto, tmp_path: Path, when: str
+    broker: Mosquitto, tmp_path: Path
 ) -> None:
+    years = [faketime.at("1970-01-01 00:01:00"), faketime.at("+3650d"), {}]
     config = write_settings(tmp_path, broker.port, inference={"model": str(tmp_path / "no.gguf")})
     with Client(broker.port, "edge/#", "answers/#") as client:
         with Daemon(config) as daemon:
@@ -25,17 +24,13 @@ def test_fault_40_the_daemon_works_in_any_year_and_when_it_changes(
             client.stream(MACHINE, rows(300))
             client.wait_for("edge/gw1/health", lambda one: one.json["intake"]["readings"] >= 300)
             assert daemon.terminate() == 0
-        with Daemon(config, **faketime.at(when)) as daemon:
-            ask(client, b"1")
-            wait_until(lambda: answered(client, b"1"), 40, "the diagnosis")
-            assert daemon.terminate() == 0
-        with Daemon(config) as daemon:  # the clock is right again
-            ask(client, b"2")
-            wait_until(lambda: answered(client, b"2"), 40, "the diagnosis")
-            client.wait_for(
-                "edge/gw1/health", lambda one: one.json["store"]["outbox"]["expired"] == 0
-            )
-            assert daemon.terminate() == 0
+        for number, year in enumerate(years):
+            name = f"c{number}".encode()
+            with Daemon(config, **year) as daemon:
+                ask(client, name)
+                wait_until(lambda name=name: answered(client, name), 60, "the diagnosis")  # type: ignore[misc]
+                assert daemon.terminate() == 0
+        assert "outbox_expired" not in daemon.log
 
 
 def ask(client: Client, correlation: bytes) -> None:

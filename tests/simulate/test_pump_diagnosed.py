@@ -22,7 +22,7 @@ CARD = validate(Card, read_toml(PATH), where=str(PATH))
 
 def findings(fault: FaultName | None, seconds: float, seed: int = 3) -> list[Finding]:
     detection = Detection(DetectSection(), lambda _: CARD, "gateway")
-    faults = [Fault(fault, ONSET, 45.0)] if fault else []
+    faults = [Fault(fault, ONSET, 30.0)] if fault else []
     found = []
     for at, values in pump_rows(faults, seed=seed, rate=1.0, duration=seconds):
         found += detection.observe(
