@@ -8,12 +8,10 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import structlog
@@ -21,7 +19,7 @@ import structlog
 from edge_agent import __version__
 from edge_agent.card import Card
 from edge_agent.casebook import Casebook
-from edge_agent.completion import Completion, CompletionRequest
+from edge_agent.config.inference import InferenceSection
 from edge_agent.config.load import parse_settings, read_toml, resolve_paths
 from edge_agent.config.settings import Settings
 from edge_agent.control import Control
@@ -30,26 +28,29 @@ from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
 from edge_agent.diagnose.library import CardLibrary
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
-from edge_agent.errors import Unavailable
+from edge_agent.errors import BadPayload
 from edge_agent.govern.governor import Governor
 from edge_agent.health import Health
 from edge_agent.inbox import Inbox
 from edge_agent.inference.client import WorkerClient
 from edge_agent.intake import Intake, IntakeEffects
-from edge_agent.job import Job
-from edge_agent.level import Allowance, Spent
+from edge_agent.life import GOVERNOR, Ending, Life
 from edge_agent.logs import configure_logs
+from edge_agent.model_access import ModelAccess
+from edge_agent.modelswitch import ModelSwitch
 from edge_agent.mqtt.broker import Broker, FilterMemory
 from edge_agent.operations import Operations
-from edge_agent.publish.message import health_message, reported_message, rfc3339, status_message
+from edge_agent.publish.message import reported_message, rfc3339, status_message
 from edge_agent.publish.publisher import Backlog, Line, Publisher
 from edge_agent.rollout.apply import ConfigRollout
 from edge_agent.rollout.commands import Commands
 from edge_agent.rollout.effects import Effects, Memory
-from edge_agent.store.connection import FATAL
+from edge_agent.rollout.model_apply import ModelEffects, ModelRollout
 from edge_agent.store.database import Store
-from edge_agent.supervisor import Loop, Supervisor, notify
+from edge_agent.supervisor import Loop, Supervisor
 from edge_agent.telemetry import Message
+from edge_agent.walltime import trusted
+from edge_agent.witnesses import Witnesses, sections
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
@@ -57,26 +58,14 @@ Result = TypeVar("Result")
 BASELINE = "baseline"
 """Kind of the snapshots that hold what detection has learned."""
 CONFIG = "config"
-GOVERNOR = "governor"
+MODEL = "model"
+CONTROL_TOPICS = ("config/desired", "model/desired", "cmd/+")
 SUBSCRIBED = "subscribed"
 CONTROL_MESSAGES = 200
 CONTROL_MB = 8
-PROMPT_TOKENS = 600
-"""Usual length of a prompt, for the governor's forecast."""
-TICK_S = 1.0
 FLUSH_S = 3.0
 """How long a stopping agent still sends what the broker takes, seconds."""
 MEGABYTE = 1_000_000
-
-
-class Ending(Enum):
-    """Why the agent stopped."""
-
-    STOPPED = "stopped"
-    RESTART = "restart"
-    """Settings that need a restart were applied: build the agent anew."""
-    FAILED = "failed"
-    """A loop died or stood still: exit non-zero and let systemd restart."""
 
 
 class Agent:
@@ -93,21 +82,35 @@ class Agent:
         self._draining = threading.Event()
         self._session = str(uuid4())
         self._started = time.time()
+        self._started_monotonic = time.monotonic()
         own = self._validate(document)
         self.store = Store.open(own.store.state_dir, own.store)
-        self._rollout = ConfigRollout(document, self._rollout_memory(), self._rollout_effects())
+        self._rollout = ConfigRollout(document, self._memory(CONFIG), self._rollout_effects())
         self.settings = self._rollout.resume()
         self._supervisor = Supervisor()
-        self._cards = CardLibrary.load(self.settings.diagnose.cards)
+        self._cards = _cards_of(self.settings)
         self._casebook = Casebook(self.store, self.settings, self._card_for, self._wake)
         self._governor = self._build_governor()
-        self._worker = self._build_worker()
+        self._build_models()
         self._build_inboxes()
         self._broker = self._build_broker()
         self._intake = self._build_intake()
         self._build_diagnosis()
         self._build_publisher()
         self._build_control()
+        self._life = Life(
+            self.store,
+            self._supervisor,
+            self._broker,
+            self._governor,
+            self._worker,
+            self._health,
+            self._casebook,
+            settings=lambda: self.settings,
+            wake=self._wake,
+            restart=self._restart,
+            draining=self._draining,
+        )
 
     @classmethod
     def from_file(cls, path: Path) -> Agent:
@@ -130,14 +133,14 @@ class Agent:
     def _validate(self, document: Mapping[str, Any]) -> Settings:
         settings = parse_settings(document, where="settings")
         settings = resolve_paths(settings, self._base)
-        CardLibrary.load(settings.diagnose.cards)
+        _cards_of(settings)
         return settings
 
-    def _rollout_memory(self) -> Memory:
+    def _memory(self, kind: str) -> Memory:
         generations = self.store.generations
         return Memory(
-            load=lambda: generations.load(CONFIG),
-            save=lambda state: generations.save(CONFIG, state),
+            load=lambda: generations.load(kind),
+            save=lambda state: generations.save(kind, state),
         )
 
     def _rollout_effects(self) -> Effects:
@@ -146,7 +149,12 @@ class Agent:
             apply=self.apply,
             restart=self._ask_for_restart,
             report=self._report_settings,
+            readings=lambda: self._intake.readings,
+            clock_trusted=clock_trusted,
         )
+
+    def _report_model(self, report: dict[str, Any]) -> None:
+        self._casebook.send(reported_message(self._casebook.root, "model", report))
 
     def _report_settings(self, report: dict[str, Any]) -> None:
         self._casebook.send(reported_message(self._casebook.root, "config", report))
@@ -167,14 +175,36 @@ class Agent:
             state=self.store.snapshots.get(GOVERNOR, GOVERNOR),
         )
 
-    def _build_worker(self) -> WorkerClient:
+    def _build_models(self) -> None:
+        """The worker behind a switch, and the roll-out that brings other models to it."""
         state_dir = self.settings.store.state_dir
-        return WorkerClient(
-            self.settings.inference,
-            runtime_dir=state_dir,
-            models_dir=self.settings.inference.models_dir or state_dir / "models",
-            memory_limit_mb=self._governor.worker_memory_mb,
+        models_dir = self.settings.inference.models_dir or state_dir / "models"
+
+        def make(settings: InferenceSection, folder: Path) -> WorkerClient:
+            return WorkerClient(
+                settings,
+                runtime_dir=folder,
+                models_dir=models_dir,
+                memory_limit_mb=self._governor.worker_memory_mb,
+            )
+
+        limit = self._governor.worker_memory_mb
+        self._worker = ModelSwitch(self.settings.inference, state_dir, make, limit)
+        effects = ModelEffects(
+            settings=lambda: self.settings,
+            models_dir=lambda: models_dir,
+            check=self._worker.check,
+            canary=self._worker.canary,
+            switch=self._worker.switch,
+            unhealthy=self._worker.unhealthy,
+            anchors=self._rollout.anchors,
+            report=self._report_model,
+            clock_trusted=clock_trusted,
         )
+        loop = self._supervisor.add("models")
+        self._models = ModelRollout(self._memory(MODEL), effects)
+        self._worker.switch(self._models.resume())
+        loop.run = lambda stop: self._models.run(stop, loop.beat)
 
     def _build_inboxes(self) -> None:
         telemetry = self.settings.telemetry
@@ -192,8 +222,8 @@ class Agent:
         generations = self.store.generations
 
         def deliver(message: Message) -> None:
-            inbox = self._control_inbox if message.topic.startswith(own) else self._inbox
-            inbox.put(message)
+            ours = message.topic.startswith(own) or message.topic == settings.govern.meter_topic
+            (self._control_inbox if ours else self._inbox).put(message)
 
         return Broker(
             settings.mqtt,
@@ -219,6 +249,7 @@ class Agent:
             acknowledge=self._broker.ack,
             record=lambda found: self._persist(lambda: self._casebook.record(found), loop),
             save_snapshots=lambda found: self.store.snapshots.put_all(BASELINE, found),
+            send=self._casebook.send,
             beat=loop.beat,
         )
         self._dead_letters = DeadLetters(self._casebook.note_dead_letter)
@@ -239,20 +270,32 @@ class Agent:
         return self.store.persist(work, give_up=self._draining.is_set, beat=loop.beat)
 
     def _new_decoder(self, settings: Settings) -> Decoder:
-        return Decoder(settings.telemetry, settings.agent.topic_prefix)
+        return Decoder(settings.telemetry, settings.agent.topic_prefix, unit_of=self._cards_unit)
+
+    def _cards_unit(self, equipment: str, signal: str) -> str | None:
+        card = self._card_for(equipment)
+        known = card.signals.get(signal) if card else None
+        return known.unit or None if known else None
 
     def _new_detection(self, settings: Settings, cards: CardLibrary) -> Detection:
         return Detection(settings.detect, cards.for_equipment, settings.agent.id)
 
     def _build_diagnosis(self) -> None:
         loop = self._supervisor.add("diagnosis")
+        access = ModelAccess(
+            self._governor,
+            self._worker.complete,
+            answer_tokens=lambda: self.settings.diagnose.max_tokens,
+            model=lambda: self._worker.status().model,
+            forbidden=self._why_no_model,
+        )
         desk = Desk(
             claim=lambda: self._persist(lambda: self.store.jobs.claim(time.time()), loop),
             finish=lambda *end: self._persist(lambda: self._casebook.finish(*end), loop),
             retry=lambda *again: self._persist(lambda: self.store.jobs.retry(*again), loop),
-            admit=self._admit,
-            charge=self._charge,
-            complete=self._complete,
+            admit=access.admit,
+            charge=access.charge,
+            complete=access.complete,
             beat=loop.beat,
         )
         self._diagnosis = DiagnosisLoop(
@@ -260,15 +303,9 @@ class Agent:
         )
         loop.run = self._diagnosis.run
 
-    def _admit(self, job: Job) -> Allowance:
-        return self._governor.admit(job.priority, PROMPT_TOKENS + self.settings.diagnose.max_tokens)
-
-    def _charge(self, completion: Completion | None, wall_s: float, cpu_s: float) -> Spent:
-        tokens = (completion.tokens_in, completion.tokens_out) if completion else (0, 0)
-        return self._governor.charge(wall_s, cpu_s, *tokens, joules=None)
-
-    def _complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Completion:
-        return self._worker.complete(request, lambda: cancelled() or self._governor.must_stop())
+    def _why_no_model(self) -> str:
+        lives = self.store.lives
+        return f"the agent broke off {lives.broken_off} times in a row" if lives.crash_loop else ""
 
     def _build_publisher(self) -> None:
         loop = self._supervisor.add("publisher")
@@ -288,18 +325,54 @@ class Agent:
 
     def _build_control(self) -> None:
         loop = self._supervisor.add("control")
-        self._health = Health(self._sections())
+        self._health = Health(
+            sections(
+                Witnesses(
+                    self._life_facts,
+                    self._supervisor,
+                    self._broker,
+                    self._inbox,
+                    self._intake,
+                    self._dead_letters,
+                    self.store,
+                    self._publisher,
+                    self._governor,
+                    self._worker,
+                )
+            )
+        )
         operations = Operations(self.store, self._intake, self._health.report, self._wake)
-        self._commands = Commands(self.settings, operations.commands())
+        self._commands = Commands(
+            self.settings,
+            operations.commands(),
+            anchors=self._rollout.anchors,
+            clock_trusted=clock_trusted,
+        )
         own = self.settings.topic
+        meter = self.settings.govern.meter_topic
         self._control = Control(
             self._control_inbox,
-            handlers={own("config/desired"): self._on_desired, own("cmd/"): self._on_command},
+            handlers={
+                **({meter: self._on_meter} if meter else {}),
+                own("config/desired"): self._on_desired,
+                own("model/desired"): lambda message: self._models.handle_desired(message.payload),
+                own("cmd/"): self._on_command,
+            },
             acknowledge=self._broker.ack,
             tick=self._tick,
             beat=loop.beat,
         )
         loop.run = self._control.run
+
+    def _life_facts(self) -> dict[str, Any]:
+        return {
+            "id": self.settings.agent.id,
+            "version": __version__,
+            "session_id": self._session,
+            "uptime_s": round(time.monotonic() - self._started_monotonic, 1),
+            "clock_trusted": clock_trusted(),
+            "revision": self._rollout.reported().get("revision"),
+        }
 
     def _birth_details(self) -> dict[str, Any]:
         worker = self._worker.status()
@@ -309,39 +382,6 @@ class Agent:
             "model": {"name": worker.model, "state": worker.state, "reason": worker.reason},
         }
 
-    def _sections(self) -> dict[str, Callable[[], dict[str, Any]]]:
-        """What ``…/health`` and ``cmd/status`` say, by part."""
-        return {
-            "agent": lambda: {
-                "id": self.settings.agent.id,
-                "version": __version__,
-                "session_id": self._session,
-                "uptime_s": round(time.time() - self._started, 1),
-                "revision": self._rollout.reported().get("revision"),
-            },
-            "loops": self._supervisor.ages,
-            "mqtt": lambda: asdict(self._broker.status()),
-            "intake": lambda: {
-                "messages": self._intake.messages,
-                "readings": self._intake.readings,
-                "refused": self._dead_letters.count,
-                "waiting": len(self._inbox),
-                "shed": self._inbox.counts().shed,
-            },
-            "equipment": lambda: cast(
-                "dict[str, Any]", self._intake.ask(lambda detection: detection.status())
-            ),
-            "store": lambda: {
-                "jobs": {str(state): count for state, count in self.store.jobs.counts().items()},
-                "outbox": asdict(self.store.outbox.counts()),
-                "mb": round(self.store.bytes_on_disk() / MEGABYTE, 2),
-                "alarms": self.store.alarms,
-            },
-            "publisher": lambda: asdict(self._publisher.status),
-            "governor": lambda: asdict(self._governor.status()),
-            "worker": lambda: asdict(self._worker.status()),
-        }
-
     # --- while running -------------------------------------------------------------------------
 
     def run(self, stop: threading.Event, reload: threading.Event) -> Ending:
@@ -349,69 +389,24 @@ class Agent:
 
         ``reload`` asks for the settings file to be read again, which is a restart in place.
         """
-        log.info("agent_starting", agent=self.settings.agent.id, version=__version__)
-        recovered = self.store.jobs.requeue_running()
-        if recovered:
-            log.warning("jobs_recovered", jobs=recovered)
         self._broker.subscribe(self._filters(self.settings))
-        self._broker.start()
-        halts = self._supervisor.start()
-        notify("READY=1", f"STATUS=running as {self.settings.agent.id}")
-        try:
-            return self._watch(stop, reload)
-        finally:
-            notify("STOPPING=1")
-            self._drain(halts)
-
-    def _watch(self, stop: threading.Event, reload: threading.Event) -> Ending:
-        """The supervisor's loop: the watchdog is fed only while nothing is wrong."""
-        next_health = time.monotonic()
-        while not stop.wait(TICK_S):
-            if self._restart.is_set() or reload.is_set():
-                return Ending.RESTART
-            self._governor.observe_worker(self._worker.status().pid)
-            self._broker.ensure_running()
-            self._governor.sample()
-            complaint = self._complaint()
-            if self._supervisor.failed.is_set():
-                log.error("agent_failed", reason=complaint)
-                return Ending.FAILED
-            if complaint is None:
-                notify("WATCHDOG=1")
-            else:
-                log.error("watchdog_withheld", reason=complaint)
-            self.store.upkeep.turn(time.monotonic())
-            if time.monotonic() >= next_health:
-                next_health = time.monotonic() + self.settings.health.interval_s
-                self._tell_health()
-        return Ending.STOPPED
-
-    def _complaint(self) -> str | None:
-        """What is wrong with any thread of ours, or None."""
-        if not self._broker.healthy():
-            return "the network thread is dead or stands still"
-        return self._supervisor.complaint()
-
-    def _tell_health(self) -> None:
-        report = self._health.report()
-        try:
-            self._health.write(self.settings.store.state_dir / "status.json")
-            self.store.snapshots.put(GOVERNOR, GOVERNOR, self._governor.snapshot())
-            self._casebook.send(health_message(self._casebook.root, report, time.time()))
-        except FATAL:
-            raise
-        except (Unavailable, OSError) as error:
-            log.warning("health_not_told", reason=str(error))
+        return self._life.run(stop, reload)
 
     def _tick(self) -> None:
         """What time alone moves: a revision under probation, jobs that came too late."""
-        complaint = self._complaint()
+        complaint = self._life.complaint()
         if complaint is None and not self._broker.status().connected:
             complaint = "the broker is not reachable"
         self._rollout.tick(time.time(), complaint)
 
     def _on_desired(self, message: Message) -> None:
         self._rollout.handle_desired(message.payload, time.time())
+
+    def _on_meter(self, message: Message) -> None:
+        try:
+            self._governor.meter(message.payload)
+        except BadPayload as error:
+            self._dead_letters.add(message, str(error), time.monotonic())
 
     def _on_command(self, message: Message) -> None:
         answer = self._commands.handle(message, time.time())
@@ -420,7 +415,7 @@ class Agent:
 
     def apply(self, settings: Settings) -> None:
         """Put new settings into effect between two batches. All that can fail comes first."""
-        cards = CardLibrary.load(settings.diagnose.cards)
+        cards = _cards_of(settings)
         decoder = self._new_decoder(settings)
         fresh = self._new_detection(settings, cards)
 
@@ -440,21 +435,12 @@ class Agent:
         log.info("settings_applied")
 
     def _filters(self, settings: Settings) -> list[tuple[str, int]]:
-        own = [(settings.topic(name), 1) for name in ("config/desired", "cmd/+")]
+        own = [(settings.topic(name), 1) for name in CONTROL_TOPICS]
+        if settings.govern.meter_topic:
+            own.append((settings.govern.meter_topic, 0))
         return [*self._new_decoder(settings).filters, *own]
 
     # --- shutting down -------------------------------------------------------------------------
-
-    def _drain(self, halts: Mapping[str, threading.Event]) -> None:
-        """Intake first, then jobs, then what the broker still takes."""
-        self._draining.set()
-        grace = self.settings.agent.shutdown_grace_s
-        for name in ("control", "intake", "diagnosis", "publisher"):
-            halts[name].set()
-            self._wake()
-            if not self._supervisor.loop(name).join(grace):
-                log.warning("loop_left_behind", loop=name, waited_s=grace)
-        self.store.snapshots.put(GOVERNOR, GOVERNOR, self._governor.snapshot())
 
     def close(self) -> None:
         """Close everything, whatever fails: worker, broker (after its farewell), store."""
@@ -463,3 +449,13 @@ class Agent:
             stack.callback(self._broker.stop)
             stack.callback(self._worker.close, 0.0)
         log.info("agent_stopped")
+
+
+def _cards_of(settings: Settings) -> CardLibrary:
+    """The cards of the folder and those pushed from afar. Raises ``BadConfig``."""
+    return CardLibrary.load(settings.diagnose.cards, settings.diagnose.pushed_cards)
+
+
+def clock_trusted() -> bool:
+    """Whether the wall clock can be believed right now."""
+    return trusted(time.time())

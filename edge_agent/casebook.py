@@ -29,6 +29,7 @@ from edge_agent.store.connection import FATAL
 from edge_agent.store.database import Store
 from edge_agent.telemetry import Message
 from edge_agent.triage import job_for
+from edge_agent.walltime import trusted
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +53,8 @@ class Casebook:
         """Findings with their messages and jobs; joins the transaction that is open."""
         now = time.time()
         diagnose = self.settings.diagnose
-        for finding in findings:
+        for found in findings:
+            finding = found.model_copy(update={"clock_trusted": trusted(now)})
             log.info(
                 f"incident_{finding.phase}",
                 incident=finding.incident_id,

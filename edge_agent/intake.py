@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -37,6 +38,8 @@ class IntakeEffects:
     """Store findings with their messages and jobs, all or nothing; waits while the disk is full,
     so that nothing is acknowledged meanwhile."""
     save_snapshots: Callable[[dict[str, bytes]], None]
+    send: Callable[..., None]
+    """Put messages to the sources into the outbox, such as Sparkplug rebirth requests."""
     beat: Callable[[], None]
 
 
@@ -97,6 +100,19 @@ class Intake:
             with self._turn:
                 findings = self._detection.observe(readings) if readings else []
             self._commit(findings, batch)
+        self._attend_sources()
+
+    def _attend_sources(self) -> None:
+        """What the decoder wants said: to the operator once, and to the sources."""
+        for text in self._decoder.news():
+            log.warning("telemetry_left_out", reason=text)
+        requests = self._decoder.requests()
+        if requests:
+            self._effects.send(*requests)
+
+    def decoding(self) -> dict[str, Any]:
+        """The decoder's report, for health."""
+        return self._decoder.report()
 
     def _commit(self, findings: Sequence[Finding], batch: Sequence[Message]) -> None:
         if findings:

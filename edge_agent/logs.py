@@ -44,7 +44,7 @@ def configure_logs(settings: LogSection) -> None:
         processors=shared + tail,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,
     )
 
 

@@ -17,8 +17,8 @@ import structlog
 
 from edge_agent.completion import Choice, Completion, CompletionRequest
 from edge_agent.config.inference import InferenceSection
+from edge_agent.config.load import validate
 from edge_agent.errors import BadAnswer, BadConfig, Unavailable
-from edge_agent.inference.catalog import ModelFile, verify
 from edge_agent.inference.client import WorkerClient, WorkerStatus
 from edge_agent.inference.gguf import read_header
 from edge_agent.inference.manifest import BUILT_IN, Manifest, check_licence
@@ -31,6 +31,8 @@ SLOWEST_TOKENS_PER_S = 0.2
 """A model that writes more slowly on this device is refused: an answer would take minutes."""
 CANARY_DEADLINE_S = 300.0
 SWITCH_GRACE_S = 60.0
+PAUSE_GRACE_S = 15.0
+"""For the job in flight when a canary needs the memory; after that it is tried again later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,32 +110,36 @@ class ModelSwitch:
         """How the worker in use stands."""
         return self._worker.status()
 
+    def give_way(self) -> None:
+        """Let go of the memory of a loaded model now."""
+        self._worker.give_way()
+
     def close(self, grace_s: float) -> None:
         """End the worker in use."""
         self._worker.close(grace_s)
 
     def check(self, path: Path, manifest: ModelManifest) -> None:
-        """Header, size, hash, architecture, licence and memory plan, without loading a weight.
-        Raises ``BadConfig``."""
+        """Header, architecture, licence and memory plan, without loading a weight; the hash was
+        checked when the file came. Raises ``BadConfig``."""
         if self._settings.socket is not None:
             raise BadConfig("inference.socket: the worker's own unit chooses the model here")
         if manifest.name in {known.name for known in BUILT_IN}:
             raise BadConfig(f"name: {manifest.name} is a built-in model; give it another name")
-        entry = Manifest.model_validate(
-            {**manifest.model_dump(mode="json"), "source": manifest.file_name}
-        )
+        document = {**manifest.model_dump(mode="json"), "source": manifest.file_name}
+        entry = validate(Manifest, document, where="model")
         check_licence(entry, self._settings.accepted_licences)
-        verify(ModelFile(entry, path), path.parent)
-        fit(
-            read_header(path),
-            self._settings.context,
-            self._settings.kv_type,
-            self._memory_limit_mb(),
-        )
+        header = read_header(path)
+        if entry.architecture and header.architecture != entry.architecture:
+            found = f"the file's is {header.architecture}"
+            raise BadConfig(f"architecture: {entry.architecture} is wanted, {found}")
+        fit(header, self._settings.context, self._settings.kv_type, self._memory_limit_mb())
 
-    def canary(self, path: Path, manifest: ModelManifest) -> dict[str, float]:
+    def canary(
+        self, path: Path, manifest: ModelManifest, stopped: Callable[[], bool]
+    ) -> dict[str, float]:
         """Ask the model at ``path`` what is known. Returns figures of this device; raises
-        ``BadAnswer`` where it is no good, ``Unavailable`` where it could not be tried."""
+        ``BadAnswer`` where it is no good, ``Unavailable`` where it could not be tried or
+        ``stopped`` says that nobody waits any more."""
         beside = self._fits_beside(path)
         if not beside:
             self._pause(manifest.name)
@@ -141,7 +147,7 @@ class ModelSwitch:
         folder.mkdir(parents=True, exist_ok=True)
         worker = self._make(self._settings.model_copy(update={"model": str(path)}), folder)
         try:
-            return {"beside": float(beside), **self._ask(worker)}
+            return {"beside": float(beside), **self._ask(worker, stopped)}
         finally:
             worker.close(0.0)
             self._resume()
@@ -177,7 +183,7 @@ class ModelSwitch:
         with self._lock:
             self._trying = name
             old = self._worker
-        old.close(SWITCH_GRACE_S)
+        old.close(PAUSE_GRACE_S)
 
     def _resume(self) -> None:
         with self._lock:
@@ -185,11 +191,11 @@ class ModelSwitch:
                 self._worker = self._make(self._settings_for(self._name), self._folder)
                 self._trying = ""
 
-    def _ask(self, worker: WorkerClient) -> dict[str, float]:
+    def _ask(self, worker: WorkerClient, stopped: Callable[[], bool]) -> dict[str, float]:
         cases = [BUILT_IN_CASE, *self._cases()]
         right, speeds = 0, []
         for case in cases:
-            answer = worker.complete(case.request, lambda: False)
+            answer = worker.complete(case.request, stopped)
             document = json.loads(answer.text)
             if case.expected is not None:
                 key, value = case.expected

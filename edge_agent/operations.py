@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +104,7 @@ class Operations:
         finding = self.intake.ask(lambda detection: detection.current(request.equipment))
         if not isinstance(finding, Finding):
             raise Impossible(_unknown(request.equipment))
-        job_id = f"demand-{uuid4()}"
+        job_id = _demand_id(request, context)
         job = Job(
             id=job_id,
             incident_id=job_id,
@@ -119,6 +120,15 @@ class Operations:
         self.store.jobs.enqueue(job)
         self.wake()
         return DiagnoseAnswer(equipment=request.equipment, diagnosis_id=job_id)
+
+
+def _demand_id(request: DiagnoseRequest, context: CommandContext) -> str:
+    """The same request, sent again because we died before its acknowledgement, is the same job."""
+    name = request.id or (context.correlation_data or b"").hex()
+    if not name:
+        return f"demand-{uuid4()}"
+    digest = hashlib.sha256(f"{request.equipment}\0{context.response_topic}\0{name}".encode())
+    return f"demand-{digest.hexdigest()[:32]}"
 
 
 def _unknown(equipment: str) -> str:

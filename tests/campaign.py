@@ -30,7 +30,7 @@ from edge_agent import failpoints
 from edge_agent.store.database import FILE_NAME
 
 POINTS = ("begin", "commit", "committed", "received", "ack", "acked", "publish", "puback")
-PATIENCE_S = 0.8
+PATIENCE_S = 0.5
 """A victim that does not come to its point within this time is killed by the clock instead."""
 KEPT_ROWS = 1_000
 OK, EMPTY = "ok", 0

@@ -48,7 +48,7 @@ class BudgetOptions:
     seconds: float = 180.0
     window_s: float = 120.0
     model: str = "smollm2-135m"
-    full_speed: int = 4
+    full_speed: int = 2
     """Warm diagnoses at full speed that precede the run."""
 
 

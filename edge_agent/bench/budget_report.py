@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from html import escape
+from itertools import groupby
 from typing import Any
 
 from edge_agent.bench.budget import Outcome
@@ -25,15 +26,14 @@ def report(outcome: Outcome) -> dict[str, Any]:
     above = total - options.idle_watts * seconds
     each = _mean(outcome.joules)
     by_energy = spare * seconds / each if each else 0.0
-    by_speed = seconds / outcome.full_seconds
     return {
         "budget_watts": options.watts,
         "mean_watts": round(mean, 3),
         "error": round(mean / options.watts - 1, 4),
         "worst_window_watts": round(max((watts for _, watts in windows), default=mean), 3),
         "window_s": options.window_s,
-        "binding": by_energy < by_speed,
-        "throughput_share": round(done / min(by_energy, by_speed), 4) if done else 0.0,
+        "throughput_share": round(done / by_energy, 4) if done else 0.0,
+        "energy_share": round(above / (spare * seconds), 4) if spare else 0.0,
         "diagnoses": done,
         "rules_only": outcome.rules_only,
         "failures": dict(outcome.failures),
@@ -135,13 +135,13 @@ def _axis(x: Any, y: Any, length: float, most: float) -> list[str]:  # noqa: ANN
 def _band(outcome: Outcome, x: Any) -> list[str]:  # noqa: ANN401 - the scale of picture()
     top = HEIGHT - 48
     boxes, before = [], 0.0
-    for trace in outcome.traces:
-        colour = COLOURS[trace.status.level]
+    for level, run in groupby(outcome.traces, key=lambda trace: trace.status.level):
+        end = list(run)[-1].at
         boxes.append(
-            f'<rect x="{x(before):.1f}" y="{top}" width="{x(trace.at) - x(before) + 0.3:.1f}" '
-            f'height="{BAND}" fill="{colour}"/>'
+            f'<rect x="{x(before):.1f}" y="{top}" width="{x(end) - x(before):.1f}" '
+            f'height="{BAND}" fill="{COLOURS[level]}"/>'
         )
-        before = trace.at
+        before = end
     seen = [level for level in COLOURS if any(t.status.level is level for t in outcome.traces)]
     names = [
         _words(20, str(level), COLOURS[level], WIDTH - 80 * (len(seen) - place))

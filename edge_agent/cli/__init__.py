@@ -15,11 +15,15 @@ from edge_agent.cli.check import check
 from edge_agent.cli.config import app as config_app
 from edge_agent.cli.decode import decode
 from edge_agent.cli.demo import demo
+from edge_agent.cli.diagnose import diagnose
+from edge_agent.cli.discover import discover
 from edge_agent.cli.replay import replay
 from edge_agent.cli.run import run
 from edge_agent.cli.simulate import simulate
 from edge_agent.cli.top import top
+from edge_agent.config.settings import LogSection
 from edge_agent.errors import BadConfig, EdgeAgentError
+from edge_agent.logs import configure_logs
 
 app = typer.Typer(
     name="edge-agent",
@@ -33,6 +37,8 @@ app.add_typer(config_app)
 app.command()(run)
 app.command()(check)
 app.command()(decode)
+app.command()(discover)
+app.command()(diagnose)
 app.command()(demo)
 app.command()(simulate)
 app.command()(replay)
@@ -46,6 +52,7 @@ app.add_typer(evaluate.app)
 
 def main() -> None:
     """Run the command line; our own errors become one message and an exit code."""
+    configure_logs(LogSection(level="warning", format="console"))
     try:
         app()
     except BadConfig as error:

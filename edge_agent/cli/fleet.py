@@ -372,7 +372,8 @@ def finish(
         typer.echo(json.dumps(result))
     else:
         found = ", ".join(f"{count} {state}" for state, count in counts.items())
-        typer.echo(f"revision {revision}, {len(agents)} gateways: {found}")
+        whom = "1 gateway" if len(agents) == 1 else f"{len(agents)} gateways"
+        typer.echo(f"revision {revision}, {whom}: {found}")
     if halted:
         raise typer.Exit(1)
 
@@ -414,7 +415,7 @@ def fleet_table(link: FleetLink) -> Table:
 
 
 def _model_cell(report: dict[str, Any] | None) -> str:
-    if report is None:
+    if report is None or report.get("state") == "none":
         return ""
     used = (report.get("in_use") or {}).get("name", "settings")
     progress = report.get("progress") or {}

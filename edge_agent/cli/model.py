@@ -67,6 +67,60 @@ def _row(manifest: Manifest, models_dir: Path) -> dict[str, Any]:
 
 
 @app.command()
+def add(
+    source: Annotated[
+        str, typer.Argument(help="Catalogue name, .gguf file, package:PACKAGE/FILE or https://…")
+    ],
+    name: Annotated[str | None, typer.Option(help="Name in the settings.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="Hash that the file must have.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Terms; default: the header's.")] = None,
+    models_dir: ModelsDir = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Add a model; a download that broke off is resumed."""
+    from edge_agent.inference.add import Wanted, add_model
+    from edge_agent.inference.manifest import GATED_LICENCES
+
+    with _download_bar(quiet=as_json) as progress:
+        found = add_model(Wanted(source, name, sha256, licence), models_dir, progress)
+    manifest = found.manifest
+    gated = GATED_LICENCES.get(manifest.licence)
+    if as_json:
+        typer.echo(
+            json.dumps({**manifest.model_dump(mode="json"), "path": str(found.path), "gate": gated})
+        )
+        return
+    typer.echo(f"{manifest.name}: {found.path}, sha256 {manifest.sha256}")
+    if gated:
+        typer.echo(
+            f"before it runs, accept its licence: {gated}. "
+            f'Set inference.accepted_licences = ["{manifest.licence}"]'
+        )
+
+
+@app.command("rm")
+def remove(name: str, models_dir: ModelsDir = DEFAULT_DIR, as_json: Json = False) -> None:
+    """Delete a model that was added here."""
+    from edge_agent.inference.add import remove_model
+
+    removed = [str(path) for path in remove_model(name, models_dir)]
+    typer.echo(json.dumps({"removed": removed}) if as_json else "\n".join(removed))
+
+
+@contextmanager
+def _download_bar(*, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+    if quiet:
+        yield lambda _done, _total: None
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+    from rich.progress import TransferSpeedColumn as Speed
+
+    with Progress(BarColumn(), DownloadColumn(), Speed(), TimeRemainingColumn()) as bar:
+        task = bar.add_task("", total=None, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+
+
+@app.command()
 def verify(model: str, models_dir: ModelsDir = DEFAULT_DIR, as_json: Json = False) -> None:
     """Check a model's header, size and hash."""
     from edge_agent.inference.catalog import resolve

@@ -24,8 +24,9 @@ def run(config: ConfigOption = Path("/etc/edge-agent/edge-agent.toml")) -> None:
     Exit codes: 0 stopped on request, 1 an internal failure (systemd restarts it), 78 the settings
     are wrong.
     """
-    from edge_agent.agent import Agent, Ending
+    from edge_agent.agent import Agent
     from edge_agent.config import load_settings
+    from edge_agent.life import Ending
     from edge_agent.logs import configure_logs
 
     settings = load_settings(config)

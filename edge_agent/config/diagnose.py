@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -14,6 +15,9 @@ class DiagnoseSection(Section):
 
     cards: Path = Path("equipment")
     """Folder of equipment cards (TOML); relative to the settings file."""
+    pushed_cards: dict[str, dict[str, Any]] = Field(default={}, max_length=100)
+    """Cards by a name of your choice, as tables: how cards come from afar. One whose ``equipment``
+    a file describes as well stands in for that file."""
     settle_s: float = Field(default=20.0, ge=0, le=3600)
     """Source time between the opening of an incident and its first diagnosis, seconds: early
     evidence is thin. The incident itself is published at once."""

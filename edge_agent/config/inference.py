@@ -29,6 +29,9 @@ class InferenceSection(Section):
     """Unload the model after this long without work, seconds; 0 keeps it."""
     load_timeout_s: float = Field(default=600.0, ge=1, le=7200)
     """Longest time until a request is begun: reading the model and waiting for others, seconds."""
+    prefix_cache_mb: int = Field(default=256, ge=0, le=65_536)
+    """Computed prompts of equipment cards kept on disk beside the models, megabytes; 0: none.
+    They spare a restarted worker from reading each card again."""
     recycle_jobs: int = Field(default=500, ge=1)
     """Replace the worker after this many jobs: a leak never grows old."""
     accepted_licences: tuple[str, ...] = ()

@@ -4,8 +4,9 @@ be judged by those before it, and that is bounded."""
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_agent.config.telemetry import SourceSection, TelemetrySection
@@ -23,6 +24,9 @@ from edge_agent.decode.value import number
 from edge_agent.errors import BadConfig, BadPayload
 from edge_agent.outgoing import Outgoing
 from edge_agent.telemetry import Message, Quality, Reading
+
+WORST = 5
+"""Machines named in the report for their clock."""
 
 ROUTES = 200_000
 """Topics remembered at once; past that all are forgotten and found again."""
@@ -97,6 +101,24 @@ class Decoder:
         """What an operator should hear once, such as a cap that was reached; empties the list."""
         return self.census.news()
 
+    def report(self) -> dict[str, Any]:
+        """For the health report: what was left out and why, what is known, and the machines whose
+        clock is furthest from ours (seconds that their newest reading lay behind its arrival)."""
+        machines, signals = self.census.counts()
+        skews: dict[str, float] = {}
+        for route in list(self._routes.values()):
+            if route.equipment and abs(route.skew) > abs(skews.get(route.equipment, 0.0)):
+                skews[route.equipment] = round(route.skew, 3)
+        furthest = sorted(skews, key=lambda name: -abs(skews[name]))[:WORST]
+        return {
+            "machines": machines,
+            "signals": signals,
+            "over_equipment": self.census.over_equipment,
+            "over_signals": self.census.over_signals,
+            **asdict(self.counts),
+            "skew_s": {name: skews[name] for name in furthest},
+        }
+
     def requests(self) -> list[Outgoing]:
         """What is to be published to sources: Sparkplug rebirth requests; empties the list."""
         hosts = [source.host for source in self._sources if source.host is not None]
@@ -141,7 +163,7 @@ class Decoder:
         path = route.source.number or ()
         value = tree.get(path[0]) if len(path) == 1 else inside(tree, path)
         key = route.signal or ""
-        name = route.names.get(key)
+        name = route.only
         if name and type(value) is float and value - value == 0.0:
             return [Reading(route.equipment, name, value, at, quality)]
         if value is None and len(path) == 1 and path[0] not in tree:
@@ -190,6 +212,8 @@ class Decoder:
         unread: list[Sample] = []
         for sample in found:
             machine = route if sample.equipment is None else self._machine(route, sample.equipment)
+            if not machine.equipment:
+                raise BadPayload("no machine's name: this format has none where it is looked for")
             key = sample.key if sample.key is not None else machine.signal
             if key is None:
                 raise BadPayload(
@@ -234,7 +258,7 @@ class Decoder:
     ) -> None:
         """Any value of any type: append its reading, or count why there is none."""
         section = route.source.section
-        name = route.names.get(key)
+        name = route.name_of(key)
         if name == "":
             return
         found = number(sample.value, section.words, in_strings=section.numbers_in_strings)
@@ -245,7 +269,7 @@ class Decoder:
             name = self._name(route, key, sample.unit)
             if not name:
                 return
-            line = route.converted.get(key)
+            line = route.conversion(key)
             if line is not None:
                 found = line[1].factor * found + line[1].offset
         at, quality = when
@@ -257,13 +281,14 @@ class Decoder:
 
     def _name(self, route: Route, key: str, unit: str | None) -> str:
         """The reading's name for a key of the payload; empty where it is to be left out."""
-        if key in route.converted:
-            return route.converted[key][0]
+        known = route.conversion(key)
+        if known is not None:
+            return known[0]
         source = route.source
-        if key in source.left_out:
-            route.names[key] = ""
+        if key in source.left_out and key != route.signal:
+            route.admit(key, "")
             return ""
-        name = key if key == route.signal else source.section.rename.get(key, key)
+        name = sys.intern(key if key == route.signal else source.section.rename.get(key, key))
         if name_fault(name):
             self.counts.bad_names += 1
             return ""
@@ -273,12 +298,12 @@ class Decoder:
             line = self._conversion(route, name, unit)
         except BadConfig as error:
             self.census.tell(f"{route.equipment} {name}", f"{name} is left out: unit {error}")
-            route.names[key] = ""
+            route.admit(key, "")
             return ""
         if line is None:
-            route.names[key] = name
+            route.admit(key, name)
         else:
-            route.converted[key] = name, line
+            route.converted = {**(route.converted or {}), key: (name, line)}
         return name
 
     def _conversion(self, route: Route, name: str, unit: str | None) -> Line | None:

@@ -22,6 +22,7 @@ class Route:
         "equipment",
         "machines",
         "names",
+        "only",
         "signal",
         "source",
     )
@@ -30,8 +31,11 @@ class Route:
         self.source = source
         self.equipment = equipment or ""
         self.signal = signal
-        self.names: dict[str, str] = dict.fromkeys(source.left_out, "")
-        self.converted: dict[str, tuple[str, Line]] = {}
+        self.only: str | None = None
+        """Name of readings of the topic's one signal, once it is admitted: plants with a topic per
+        signal have many routes, and a dictionary in each would be most of their memory."""
+        self.names: dict[str, str] = {} if signal else dict.fromkeys(source.left_out, "")
+        self.converted: dict[str, tuple[str, Line]] | None = None
         """Keys, not among ``names``, whose unit is not the card's: name and conversion."""
         self.machines: dict[str, Route] | None = None
         """Routes of the machines on this topic, where payloads name them."""
@@ -39,6 +43,21 @@ class Route:
         self._paces: dict[str, Pace] | None = None
         self._last = 0
         self._repeated = False
+
+    def name_of(self, key: str) -> str | None:
+        """The reading's name for a key; empty for one left out, None for one not yet seen."""
+        return self.only if key == self.signal else self.names.get(key)
+
+    def admit(self, key: str, name: str) -> None:
+        """Remember the reading's name for a key."""
+        if key == self.signal and name:
+            self.only = name
+        else:
+            self.names[key] = name
+
+    def conversion(self, key: str) -> tuple[str, Line] | None:
+        """Name and unit conversion of a key, where it has one."""
+        return None if self.converted is None else self.converted.get(key)
 
     def begin(self, payload: bytes) -> None:
         """Note a payload: the same bytes twice in a row, with a time in them, are a duplicate."""
@@ -76,7 +95,7 @@ class Route:
 
     def knows(self, key: str) -> bool:
         """Whether a key of the payload was admitted as a signal."""
-        return bool(self.names.get(key)) or key in self.converted
+        return bool(self.name_of(key)) or self.conversion(key) is not None
 
     @property
     def skew(self) -> float:

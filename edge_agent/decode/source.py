@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 
 from edge_agent.config.telemetry import SourceSection
@@ -96,7 +97,7 @@ class Source:
             fault = None if name is None else name_fault(name)
             if fault:
                 raise BadPayload(f"{what} name {shown(name or '')} from the topic {fault}")
-        return equipment, signal
+        return equipment and sys.intern(equipment), signal and sys.intern(signal)
 
 
 def _filled(text: str, captured: dict[str, str]) -> str:

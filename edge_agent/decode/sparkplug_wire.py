@@ -52,7 +52,7 @@ class Payload(NamedTuple):
 def parse(payload: bytes, datatype_of: Callable[[int | None, str | None], int | None]) -> Payload:
     """Read a payload; ``datatype_of``: (alias, name) → the data type said at birth, which DATA
     messages may leave out. Raises ``BadPayload``."""
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     from edge_agent.decode.sparkplug_pb2 import Payload as Wire  # type: ignore[attr-defined]
 

@@ -137,9 +137,11 @@ class Picture:
         self.complaints.append(text)
         return ["complaint"]
 
-    def answer(self, onset: float | None) -> Diagnosis | None:
-        """The diagnosis of the fault: the first whose evidence reaches past ``onset``."""
+    def answer(self, onset: float | None, *, undetermined: bool = False) -> Diagnosis | None:
+        """The diagnosis of the fault: the first whose evidence reaches past ``onset`` and that
+        names a fault; with ``undetermined`` also one that names none."""
         for diagnosis in self.diagnoses:
-            if onset is None or diagnosis.window.end >= onset:
+            late_enough = onset is None or diagnosis.window.end >= onset
+            if late_enough and (undetermined or diagnosis.fault is not None):
                 return diagnosis
         return None

@@ -17,7 +17,7 @@ from edge_agent.simulate.pump import SIMULATED_EQUIPMENT, SIMULATED_PROPERTY, pu
 
 WATCHED_ROWS = 100
 """Rows of normal operation between learning and the fault."""
-DEVELOP_S = 60.0
+DEVELOP_S = 30.0
 """Seconds that the simulated fault takes to develop."""
 AFTERWARDS_ROWS = 700
 """Rows that follow the onset; the slowest fault (blocked cooling) needs several minutes."""

@@ -30,6 +30,8 @@ ONLINE_S = 60.0
 """Seconds that the daemon has to say that it is online."""
 LEARN_FASTER = 4.0
 """Learning is uneventful: it plays this many times faster."""
+PATIENCE_S = 45.0
+"""Seconds after the last row until a diagnosis that names no fault is taken as the answer."""
 FRAME_S = 0.1
 
 
@@ -172,6 +174,8 @@ class Demonstration:
         deadline = time.monotonic() + self._options.timeout_s
         live = None if self._options.plain else Live(console=self._console, auto_refresh=False)
         reported = 0
+        answer = None
+        patience = self._scenario_seconds + PATIENCE_S
         if live:
             live.start()
         try:
@@ -184,17 +188,26 @@ class Demonstration:
                 elif self._picture.rows >= reported + 100:
                     reported = self._picture.rows
                     self._say(self._where_we_are())
-                answer = self._picture.answer(self._scenario.onset)
+                # Thin early evidence may leave the fault open; a later diagnosis settles it.
+                waited = time.monotonic() - self._began > patience
+                answer = self._picture.answer(self._scenario.onset, undetermined=waited)
                 if answer is not None:
                     break
         finally:
             if live:
                 live.update(self._frame(player), refresh=True)
                 live.stop()
-        answer = self._picture.answer(self._scenario.onset)
+        answer = answer or self._picture.answer(self._scenario.onset, undetermined=True)
         if answer is not None:
             self._present(answer)
         return answer
+
+    @property
+    def _scenario_seconds(self) -> float:
+        """How long the rows take to play."""
+        learning = self._scenario.learn_rows / LEARN_FASTER
+        watched = len(self._scenario.rows) - self._scenario.learn_rows
+        return (learning + watched) / self._options.rows_per_second
 
     def _check(self) -> None:
         for child in self._children:
@@ -243,7 +256,7 @@ class Demonstration:
         for found in self._picture.diagnoses[self._told :]:
             self._told += 1
             if found is not answer:
-                kind = "diagnosis before the fault" if answer is None else "further diagnosis"
+                kind = "another diagnosis" if answer else "a first diagnosis"
                 self._say(f"{kind}: {headline(found)} ({cost_line(found)})")
 
     def _present(self, answer: Diagnosis) -> None:

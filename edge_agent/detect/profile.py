@@ -27,6 +27,8 @@ needs no following, and a slow fault in it is not swallowed."""
 LEAST_NOISE = 0.15
 WEIGHT_POWER = 0.75
 """A channel's weight is its noise ratio, at least ``LEAST_NOISE``, to this power."""
+DOUBT = 2.0
+"""With so many independent values a learned variance counts double, with many more as it is."""
 CHANNEL_FLOOR = 0.15
 """Smallest spread of a tracking difference that is believed, in units of its white-noise value."""
 
@@ -146,7 +148,10 @@ def _tracking(channels: Floats, noise: Floats, follow: Floats) -> tuple[Floats, 
         slow = slow + np.maximum(follow, 1.0 / (number + head + 1)) * (row - slow)
         if number >= burn_in:
             squares += (fast - slow) ** 2
-    seen = squares / max(1, len(channels) - burn_in)
+    # The difference forgets in about 1 / FAST rows each way: few rows hold few independent values
+    # of it, and a variance from few values must be believed less (as in a t-test).
+    independent = max(1.0, (len(channels) - burn_in) * FAST / 2)
+    seen = squares / max(1, len(channels) - burn_in) * (1 + (DOUBT / independent) ** 2)
     white = noise * channels.var(axis=0) * (FAST / (2 - FAST) + follow / (2 - follow))
     floor = CHANNEL_FLOOR**2 * FAST / (2 - FAST)
     return np.maximum(np.maximum(seen, white), floor), fast, slow

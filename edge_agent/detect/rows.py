@@ -21,6 +21,8 @@ ABSURD = 1e15
 """No physical quantity in any usual unit is larger; such a value is a broken sensor's."""
 USUAL = 0.5
 """A signal is waited for if it came in more than this share of the recent rows."""
+GETTING_TO_KNOW = 3
+"""The first rows close only when a signal comes again: nobody knows yet how many there are."""
 MEMORY = 0.1
 """Weight of the newest row in that share."""
 
@@ -52,6 +54,7 @@ class RowAssembler:
         self._broken: list[bool] = []
         self._share: list[float] = []
         self._waiting = 0
+        self._rows = 0
         self._opened_at = math.nan
         self._closed_at = -math.inf
         self._newest = -math.inf
@@ -90,7 +93,7 @@ class RowAssembler:
 
     def complete(self) -> Row | None:
         """The row in the making, if every usual signal has come and it is due."""
-        if self._waiting <= 0 and self._due(self._newest + 0.0):
+        if self._rows >= GETTING_TO_KNOW and self._waiting <= 0 and self._due(self._newest):
             return self._close()
         return None
 
@@ -128,4 +131,5 @@ class RowAssembler:
         self._waiting = sum(share > USUAL for share in self._share)
         self._sum, self._count, self._broken = [0.0] * size, [0] * size, [False] * size
         self._closed_at, self._opened_at = self._newest, math.nan
+        self._rows += 1
         return row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,19 +60,30 @@ class CardLibrary:
         self.cards = tuple(sorted(cards, key=lambda card: -len(card.equipment.replace("*", ""))))
 
     @classmethod
-    def load(cls, folder: Path) -> CardLibrary:
-        """Every ``*.toml`` in ``folder``; an absent folder holds none. Raises ``BadConfig`` for a
-        card that is wrong and for two cards with the same ``equipment``."""
-        found: dict[str, tuple[Path, Card]] = {}
+    def load(
+        cls, folder: Path, pushed: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> CardLibrary:
+        """Every ``*.toml`` in ``folder``; an absent folder holds none. ``pushed``: cards as tables,
+        which stand in for files of the same ``equipment``. Raises ``BadConfig`` for a card that is
+        wrong and for two cards with the same ``equipment``."""
+        found: dict[str, tuple[Path | None, Card]] = {}
+        for name, table in (pushed or {}).items():
+            card = validate(Card, table, where=f"diagnose.pushed_cards.{name}")
+            if card.equipment in found:
+                raise BadConfig(
+                    f"diagnose.pushed_cards.{name}: equipment = {card.equipment!r} stands twice;"
+                    " remove one of them"
+                )
+            found[card.equipment] = (None, card)
         for path in sorted(folder.glob("*.toml")):
             card = load_card(path)
-            if card.equipment in found:
-                other, _ = found[card.equipment]
+            other, _ = found.get(card.equipment, (None, card))
+            if other is not None:
                 raise BadConfig(
                     f"{path}: equipment = {card.equipment!r} is described by {other} already; "
                     "remove one of them"
                 )
-            found[card.equipment] = (path, card)
+            found.setdefault(card.equipment, (path, card))
         return cls([card for _, card in found.values()])
 
     def for_equipment(self, name: str) -> Card | None:

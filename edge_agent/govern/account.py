@@ -7,6 +7,7 @@ from typing import Any
 
 from edge_agent.config.govern import GovernSection
 from edge_agent.govern.budget import Bucket
+from edge_agent.govern.doubt import POWER_STAYS_S, Doubt
 from edge_agent.govern.estimate import Power, power_of
 from edge_agent.govern.history import PowerHistory, Slice
 from edge_agent.govern.line import PowerLine
@@ -16,6 +17,8 @@ FIRST_FILL = 0.7
 """A first start has this share in store: enough to try a job of unknown cost."""
 LONGEST_STEP_S = 5.0
 """A gap between samples beyond this counts as time that nobody watched: the careful rate."""
+LEAST_OF_IDLE, MOST_OF_FULL = 0.2, 3.0
+"""Power below this share of the idle, or above this multiple of the full load's, is doubted."""
 BASE_S = 10.0
 """Time constant of the base power, seconds."""
 
@@ -28,6 +31,7 @@ class PowerAccount:
         self._vitals = vitals
         self._line = PowerLine.from_settings(settings)
         self._history = PowerHistory()
+        self._doubt = Doubt(POWER_STAYS_S)
         self.bucket = _bucket_for(settings)
         """None without a power budget."""
         self.power: Power = power_of(settings, vitals, self._line)
@@ -37,7 +41,7 @@ class PowerAccount:
     def move_on(self, vitals: Vitals) -> None:
         """Charge the time since the last sample to the bucket and to the history."""
         settings, seconds = self._settings, vitals.at - self._vitals.at
-        power = power_of(settings, vitals, self._line)
+        power = power_of(settings, self._doubted(vitals), self._line)
         if power.measured and seconds <= LONGEST_STEP_S:
             busy = vitals.busy_cores.value
             seen = vitals.worker_cores if busy is None else busy
@@ -53,6 +57,15 @@ class PowerAccount:
             self.bucket = self.bucket.after(seconds, watts)
         self._history.add(Slice(self._vitals.at, vitals.at, watts, power.measured))
         self._vitals, self.power = vitals, power
+
+    def _doubted(self, vitals: Vitals) -> Vitals:
+        """Without the sensor's watts where they cannot be: the careful estimate stands in."""
+        low = LEAST_OF_IDLE * self._line.idle_watts
+        high = MOST_OF_FULL * self._line.at(vitals.cores)
+        watts = self._doubt.check(vitals.watts, low, high, vitals.at)
+        if watts is vitals.watts:
+            return vitals
+        return replace(vitals, watts=watts, lost=(*vitals.lost, "power"))
 
     def put_in_force(self, settings: GovernSection) -> None:
         """Other budgets: what is in store, or owed, carries over."""

@@ -7,7 +7,7 @@ and fewer threads stretch it, and with enough of them it needs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,6 +83,22 @@ def _rules(level: Level, reason: str) -> Allowance:
     return Allowance(level, reason, max_tokens=TOKENS[level], threads=1)
 
 
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """What may be spent on this job."""
+
+    store: float
+    """Joules above the floor that others keep."""
+    most: float
+    """Joules above the floor that the store can hold."""
+    spare: float
+    """Watts that flow in while it runs, less what the gateway takes anyway."""
+    share: float
+    """Share of the store that one job may draw."""
+    unknown: float
+    """Joules lacking until a job of unknown cost may be tried."""
+
+
 def _from_store(
     settings: GovernSection,
     now: Situation,
@@ -99,31 +115,62 @@ def _from_store(
             Level.RULES_ONLY,
             f"power: others take {now.base_watts:.1f} of {bucket.budget_watts:.1f} W already",
         )
-    known = {n: found for n in range(pace.threads, 0, -1) if (found := forecasts(n)) is not None}
-    if not known:
-        short = UNKNOWN_FILL * bucket.capacity - bucket.joules
-        return pace if short <= 0 else _wait(settings, pace, short / spare)
-    store, most = bucket.joules - floor, bucket.capacity - floor
-    share = STORE_SHARE[pace.level]
-    if store >= 0:
-        for threads, forecast in known.items():
-            gap = _gap(forecast, spare, store * share)
-            if gap <= LONGEST_GAP_S:
-                return replace(pace, threads=threads, token_gap_s=round(gap, 4))
-    threads, need = min(
-        ((n, _least_draw(forecast, spare)) for n, forecast in known.items()),
-        key=lambda option: option[1],
+    purse = Purse(
+        bucket.joules - floor,
+        bucket.capacity - floor,
+        spare,
+        STORE_SHARE[pace.level],
+        UNKNOWN_FILL * bucket.capacity - bucket.joules,
     )
-    if need > most:
+    known = {n: found for n in range(pace.threads, 0, -1) if (found := forecasts(n)) is not None}
+    best = _affordable(purse, known, pace)
+    if best is not None:
+        return best
+    if not known:
+        return _try_out(settings, purse, pace)
+    return _saved_for(settings, purse, known, pace)
+
+
+def _affordable(purse: Purse, known: Mapping[int, Forecast], pace: Allowance) -> Allowance | None:
+    """The best way to run it now: the soonest done, or below ``full`` the cheapest."""
+    ways = []
+    for threads, forecast in known.items():
+        gap = _gap(forecast, purse.spare, purse.store * purse.share)
+        if purse.store >= 0 and gap <= LONGEST_GAP_S:
+            lasts = forecast.seconds + gap * forecast.calls
+            ways.append((lasts if pace.level is Level.FULL else forecast.joules, threads, gap))
+    if not ways:
+        return None
+    _, threads, gap = min(ways)
+    return replace(pace, threads=threads, token_gap_s=round(gap, 4))
+
+
+def _try_out(settings: GovernSection, purse: Purse, pace: Allowance) -> Allowance:
+    """A job of unknown cost, on one thread: if it overdraws, it does so slowly and is stopped."""
+    if purse.unknown > 0:
+        return _wait(settings, pace, purse.unknown / purse.spare)
+    return replace(pace, threads=1)
+
+
+def _saved_for(
+    settings: GovernSection, purse: Purse, known: Mapping[int, Forecast], pace: Allowance
+) -> Allowance:
+    """Wait until the store covers the job at its slowest; without hope, the rules."""
+    threads = min(known, key=lambda n: _least_draw(known[n], purse.spare))
+    need = _least_draw(known[threads], purse.spare)
+    if need > purse.most and not known[1].own:
+        return _try_out(settings, purse, pace)
+    if need > purse.most:
         return _rules(
             Level.RULES_ONLY,
             f"power: a diagnosis needs {need:.0f} J beyond the budget's flow and the store holds "
-            f"{most:.0f} J; a longer power_window_s, more power_watts or a smaller model helps",
+            f"{purse.most:.0f} J; a longer power_window_s, more power_watts or a smaller model "
+            "helps",
         )
-    target = min(most, max(0.0, need / share))
-    if store >= REACHED * target:
+    target = min(purse.most, max(0.0, need / purse.share))
+    if purse.store >= REACHED * target:
         return replace(pace, threads=threads, token_gap_s=LONGEST_GAP_S)
-    return _wait(settings, pace, (target - store) / spare)
+    return _wait(settings, pace, (target - purse.store) / purse.spare)
 
 
 REACHED = 0.98

@@ -41,6 +41,18 @@ class Forecast:
     made: tuple[tuple[float, float], ...]
     calls: int
     """Decode calls, between which it can pause; on the low side."""
+    own: bool = True
+    """Whether made with so many threads, not guessed from others."""
+
+    @property
+    def joules(self) -> float:
+        """Median."""
+        return quantile([joules for joules, _ in self.made], 0.5)
+
+    @property
+    def seconds(self) -> float:
+        """Median."""
+        return quantile([seconds for _, seconds in self.made], 0.5)
 
     def draw(self, spare_watts: float) -> float:
         """95th percentile of the joules that a job takes beyond what flows in while it runs."""
@@ -107,6 +119,7 @@ class CostBook:
         return Forecast(
             tuple((s.joules * scale, took * scale) for s, took in made),
             int(quantile(calls, 0.1)) if calls else CALLS,
+            own=same,
         )
 
     def _fresh(self, kind: Kind, now: float) -> list[Sample]:

@@ -30,6 +30,9 @@ from edge_agent.level import Allowance, GovernorStatus, Level, Spent
 log = structlog.get_logger(__name__)
 
 SNAPSHOT_VERSION = 3
+PLANNED_SHARE = 0.92
+"""A worker is planned into this share of its room: plans err by a few percent, and one that comes
+out larger than the room would be loaded and stopped in turns."""
 LEAST_FENCE_MB = 64.0
 """A worker that may hold nothing is stopped by its client, not strangled by the kernel."""
 FENCE_STEP_MB = 8.0
@@ -153,12 +156,18 @@ class Governor:
             bucket = self._account.bucket
             overdrawn = bucket is not None and bucket.exhausted
             self._grant.overdrawn |= overdrawn
-            memory = self._vitals.memory
-            pushed = memory.worker.resident_mb > worker_room(memory, self._settings)
-            return overdrawn or pushed or self._standing.level is Level.PAUSED
+            return overdrawn or self._standing.level is Level.PAUSED or self._pushed()
+
+    def worker_must_yield(self) -> bool:
+        """Whether the worker must be stopped, idle or not: it holds more memory than is left for
+        it, or the level has fallen to paused."""
+        with self._lock:
+            held = self._vitals.memory.worker.resident_mb > 0
+            return held and (self._standing.level is Level.PAUSED or self._pushed())
 
     def worker_memory_mb(self) -> int:
-        """What the inference worker may hold in all, megabytes; 0: it must not be loaded."""
+        """What a worker that is to be loaded may hold in all, megabytes; 0: none may be loaded.
+        Less than one that is loaded may keep (``worker_must_yield``) while room is falling."""
         with self._lock:
             return int(self._worker_room())
 
@@ -175,7 +184,7 @@ class Governor:
             most = max(
                 LEAST_FENCE_MB, self._settings.memory_mb - self._vitals.memory.daemon.resident_mb
             )
-            self._fenced_mb = max(LEAST_FENCE_MB, self._worker_room())
+            self._fenced_mb = max(LEAST_FENCE_MB, self._worker_room() / PLANNED_SHARE)
             self._fence = enclose(group, os.getpid(), pid, high_mb=self._fenced_mb, most_mb=most)
         log.info("worker_fenced", pid=pid, how=self._fence.words)
 
@@ -289,7 +298,11 @@ class Governor:
         if self._standing.level is Level.PAUSED:
             return 0.0
         hold_s = self._settings.hysteresis_s
-        return self._room.plan_mb(self._vitals.at, hold_s) * self._squeeze
+        return self._room.plan_mb(self._vitals.at, hold_s) * self._squeeze * PLANNED_SHARE
+
+    def _pushed(self) -> bool:
+        memory = self._vitals.memory
+        return memory.worker.resident_mb > worker_room(memory, self._settings)
 
     def _plan_memory(self, now: float) -> None:
         """Give way to a neighbour that grew; take back in small steps when it is gone."""
@@ -307,7 +320,7 @@ class Governor:
             self._squeeze, self._squeezed_at = share, now
 
     def _move_fence(self) -> None:
-        room = max(LEAST_FENCE_MB, self._worker_room())
+        room = max(LEAST_FENCE_MB, self._worker_room() / PLANNED_SHARE)
         if abs(room - self._fenced_mb) > FENCE_STEP_MB and tighten(self._fence, room):
             self._fenced_mb = room
 

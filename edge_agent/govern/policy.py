@@ -27,7 +27,9 @@ class Cause(StrEnum):
     MEMORY = "memory"
     """Used share of the nearest limit."""
     PRESSURE = "pressure"
-    """Percent of the last 10 s in which everything waited for memory or disk."""
+    """Percent of the last 10 s in which everything waited for memory."""
+    DISK = "disk"
+    """The same for the disk. It never forbids the model, whose own loading makes such waits."""
     HEAT = "heat"
     """0 where the margin begins, 1 at the trip point."""
     BATTERY = "battery"
@@ -63,6 +65,10 @@ LADDERS: Mapping[Cause, tuple[Rung, ...]] = {
         Rung(Level.SHORT, 10, 5),
         Rung(Level.RULES_ONLY, 25, 10),
         Rung(Level.PAUSED, 40, 20),
+    ),
+    Cause.DISK: (
+        Rung(Level.ECO, 20, 10),
+        Rung(Level.SHORT, 50, 25),
     ),
     Cause.HEAT: (
         Rung(Level.ECO, 0.0, -0.2),

@@ -6,6 +6,7 @@ import psutil
 
 from edge_agent.config.govern import GovernSection
 from edge_agent.govern import cgroup, cpu, heat, memory, power
+from edge_agent.govern.doubt import HEAT_LEAP_C, HEAT_STAYS_S, Doubt
 from edge_agent.govern.gauge import Gauge, missing
 from edge_agent.govern.vitals import Vitals
 
@@ -35,6 +36,8 @@ class Sensors:
         self._power_seen = False
         self._heat_seen = False
         self._frozen = Frozen()
+        self._headroom_c: float | None = None
+        self._doubt = Doubt(HEAT_STAYS_S, follow=True)
 
     @property
     def groups(self) -> cgroup.Groups:
@@ -61,7 +64,7 @@ class Sensors:
         worker_cores = self._worker_cores(worker, now)
         supply = power.read_supply(self._root)
         watts = self._frozen.check(self._watts(supply, now), busy.value, now)
-        warmth = heat.read_heat(self._root, self._settings.heat_limit_c)
+        warmth = self._believed(heat.read_heat(self._root, self._settings.heat_limit_c), now)
         lost = self._lost(watts, warmth)
         self._last_at = now
         return Vitals(
@@ -139,6 +142,16 @@ class Sensors:
         if before is None:
             return missing("RAPL: first reading of the counters")
         return power.watts_between(self._zones, before, after)
+
+    def _believed(self, warmth: heat.Heat, now: float) -> heat.Heat:
+        """Without a headroom that leapt; the last one believed is what it leaps from."""
+        last = self._headroom_c
+        headroom = warmth.headroom_c
+        if last is not None:
+            leap = HEAT_LEAP_C
+            headroom = self._doubt.check(headroom, last - leap, last + leap, now)
+        self._headroom_c = last if headroom.value is None else headroom.value
+        return warmth if headroom is warmth.headroom_c else heat.Heat(headroom)
 
     def _lost(self, watts: Gauge, warmth: heat.Heat) -> tuple[str, ...]:
         self._power_seen |= watts.value is not None

@@ -32,16 +32,13 @@ def stresses(
     if bucket is not None:
         words = f"{bucket.joules:.0f} of {bucket.capacity:.0f} J in store"
         found[Cause.POWER] = Stress(1 - bucket.fill, words)
-    waits = [
-        (value, f"everybody waited for {name} {value:.0f} % of the last 10 s")
-        for name, value in (
-            ("memory", vitals.pressure.memory_full),
-            ("disk", vitals.pressure.io_full),
-        )
-        if value is not None
-    ]
-    if waits:
-        found[Cause.PRESSURE] = Stress(*max(waits))
+    for cause, name, share in (
+        (Cause.PRESSURE, "memory", vitals.pressure.memory_full),
+        (Cause.DISK, "the disk", vitals.pressure.io_full),
+    ):
+        if share is not None:
+            words = f"everybody waited for {name} {share:.0f} % of the last 10 s"
+            found[cause] = Stress(share, words)
     warmth = _heat(settings, vitals)
     if warmth is not None:
         found[Cause.HEAT] = warmth

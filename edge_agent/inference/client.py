@@ -118,17 +118,16 @@ class WorkerClient:
             reason=self._reason,
         )
 
-    def give_way(self, resident_mb: float) -> bool:
-        """Stop an idle worker that holds more than the memory limit leaves it by now; a later
-        request spawns one with a smaller plan. ``resident_mb``: as seen just now. Whether it was
-        stopped."""
+    def give_way(self) -> bool:
+        """Stop the worker if it is idle, to free its memory; a later request spawns one with the
+        plan that fits then. Whether it was stopped."""
         with self._lock:
             process = self._process
-            if process is None or self._running or resident_mb <= self._memory_limit_mb():
+            if process is None or self._running:
                 return False
             self._process = None
             self._restarts += 1
-        log.info("worker_gave_way", resident_mb=round(resident_mb))
+        log.info("worker_gave_way", rss_mb=self._rss_mb)
         process.stop(1.0)
         return True
 
@@ -210,7 +209,8 @@ class WorkerClient:
             "--socket": self._socket_path(),
             "--model": settings.model,
             "--models-dir": self._models_dir,
-            "--cache-dir": self._runtime_dir,
+            "--cache-dir": self._models_dir,
+            "--prefix-cache-mb": settings.prefix_cache_mb,
             "--context": settings.context,
             "--kv-type": settings.kv_type,
             "--threads": settings.threads or 2,

@@ -17,6 +17,7 @@ from edge_agent.errors import BadAnswer, EdgeAgentError, Unavailable
 from edge_agent.inference import template
 from edge_agent.inference.answer import Answer, Meter, Prompt, Ticket
 from edge_agent.inference.constraint import Constraint, grammar_for
+from edge_agent.inference.contention import ThreadChoice
 from edge_agent.inference.likelihood import score_choice
 from edge_agent.inference.manifest import Manifest
 from edge_agent.inference.native import (
@@ -27,10 +28,13 @@ from edge_agent.inference.native import (
     LoadedModel,
     Row,
 )
+from edge_agent.inference.prefix_store import PrefixStore
 from edge_agent.inference.prefixes import Prefix, Prefixes
 from edge_agent.inference.sampling import Sampler, greedy
 
 KEPT_PREFIXES = 8
+STORED_TOKENS = 64
+"""Shorter prefixes are computed faster than read."""
 MAX_ANSWERS = 16
 """Answers in the making at once."""
 
@@ -50,7 +54,15 @@ class NoRoom(Unavailable):
 class Engine:
     """Owns model, context and everything in the KV cache. One thread; ``interrupt`` from any."""
 
-    def __init__(self, path: str, manifest: Manifest, sha256: str, shape: ContextShape) -> None:
+    def __init__(
+        self,
+        path: str,
+        manifest: Manifest,
+        sha256: str,
+        shape: ContextShape,
+        store: PrefixStore | None = None,
+    ) -> None:
+        self._store = store
         self.identity = ModelIdentity(name=manifest.name, sha256=sha256, tier=manifest.tier)
         self._manifest = manifest
         self.model = LoadedModel(path)
@@ -66,6 +78,8 @@ class Engine:
         self._free = list(range(shape.sequences))
         self._running: list[Answer] = []
         self._wake = threading.Event()
+        self._threads = shape.threads
+        self._choice = ThreadChoice()
         self.last_constraint_s = 0.0
         """Time that the last finished answer spent in its grammar (for benches)."""
         self.last_decode_calls = 0
@@ -110,7 +124,7 @@ class Engine:
         constraint = Constraint(self._tokenizer, grammar_for(request.json_schema))
         prompt = self._tokenized(request)
         self._check_length(prompt.length, request)
-        self.context.set_threads(request.threads)
+        self._threads = request.threads
         reserved = prompt.reserve(request.max_tokens)
         prefix, meter.cached = self._prefix(prompt.head, reserved, ticket)
         sampler = None
@@ -186,12 +200,23 @@ class Engine:
         self._make_room(len(tokens) + more)
         sequence = self._free.pop()
         try:
-            self._feed(sequence, 0, list(tokens), ticket)
+            cached = self._restored(sequence, tokens)
+            if not cached:
+                self._feed(sequence, 0, list(tokens), ticket)
+                if self._store is not None and len(tokens) >= STORED_TOKENS:
+                    self._store.save(tokens, self.context.state(sequence))
         except BaseException:
             self.context.drop(sequence)
             self._free.append(sequence)
             raise
-        return self._prefixes.keep(tokens, sequence), 0
+        return self._prefixes.keep(tokens, sequence), cached
+
+    def _restored(self, sequence: int, tokens: tuple[int, ...]) -> int:
+        """How many of ``tokens`` could be had from disk: all or none."""
+        state = self._store.load(tokens) if self._store is not None else None
+        if state is None or not self.context.restore(sequence, state):
+            return 0
+        return len(tokens)
 
     def _prefill(self, answer: Answer, prompt: Prompt) -> None:
         self.context.drop(answer.sequence)
@@ -222,7 +247,7 @@ class Engine:
             if reason is not None:
                 raise Unavailable(reason)
             try:
-                self.context.decode(rows)
+                self._compute(rows)
             except Aborted:
                 self._undo(rows)
             except CacheFull:
@@ -231,6 +256,15 @@ class Engine:
                     raise Unavailable("the KV cache is full; try again later") from None
             else:
                 return
+
+    def _compute(self, rows: list[Row]) -> None:
+        """One batch, with as many threads as the machine has cores to spare."""
+        started, cpu = time.monotonic(), time.process_time()
+        threads = self._choice.pick(self._threads, started)
+        self.context.set_threads(threads)
+        self.context.decode(rows)
+        now = time.monotonic()
+        self._choice.observe(threads, now - started, time.process_time() - cpu, now)
 
     def _undo(self, rows: list[Row]) -> None:
         first: dict[int, int] = {}
@@ -256,7 +290,7 @@ class Engine:
                 fed.append((answer, len(rows) - 1))
         self.context.rearm()
         try:
-            self.context.decode(rows)
+            self._compute(rows)
         except Aborted:
             self._undo(rows)
             return []

@@ -15,8 +15,9 @@ from edge_agent.inference.catalog import ModelFile, resolve, verify
 from edge_agent.inference.engine import Engine
 from edge_agent.inference.gguf import read_header
 from edge_agent.inference.manifest import check_licence
-from edge_agent.inference.native import LOG_ERROR, LOG_WARNING, ContextShape, route_log
+from edge_agent.inference.native import LOG_ERROR, LOG_WARNING, VERSION, ContextShape, route_log
 from edge_agent.inference.plan import Plan, fit
+from edge_agent.inference.prefix_store import PrefixStore
 from edge_agent.inference.tuning import Variant, read_tuning
 
 log = structlog.get_logger()
@@ -38,6 +39,8 @@ class HolderSettings:
     memory_mb: int = 0
     """0: no limit."""
     idle_unload_s: float = 900.0
+    prefix_cache_mb: int = 256
+    """Prompt prefixes on disk, below ``cache_dir``; 0: none."""
     accepted_licences: tuple[str, ...] = ()
 
 
@@ -113,12 +116,19 @@ class ModelHolder:
                 threads=self._settings.threads,
                 flash_attention=variant.flash_attention,
             )
-            return Engine(pinned, model.manifest, digest, shape)
+            store = self._store(digest, kv_type)
+            return Engine(pinned, model.manifest, digest, shape, store)
         except Unavailable as error:
             said = "; ".join(self._log.recent)
             raise Unavailable(f"{model.path}: {error} ({said})" if said else str(error)) from None
         finally:
             os.close(descriptor)
+
+    def _store(self, digest: str, kv_type: str) -> PrefixStore | None:
+        if self._settings.prefix_cache_mb == 0:
+            return None
+        folder = self._settings.cache_dir / "prefixes"
+        return PrefixStore(folder, self._settings.prefix_cache_mb, (digest, kv_type, VERSION))
 
     def _tuned(self, model: ModelFile) -> tuple[ModelFile, Variant]:
         """The file and variant that ``model tune`` chose, as long as they still belong to it."""

@@ -144,6 +144,9 @@ def quantize(source: str, target: str, kind: str, threads: int) -> None:
         raise Unavailable(f"llama.cpp could not write {target} as {kind}; its log says why")
 
 
+VERSION: str = C.llama_version().decode("ascii", errors="replace")
+"""Of llama.cpp: saved states are not carried over to another."""
+
 QUANTIZATIONS = {
     "F16": C.LLAMA_FTYPE_MOSTLY_F16,
     "Q8_0": C.LLAMA_FTYPE_MOSTLY_Q8_0,
@@ -250,6 +253,21 @@ class Context:
     def drop(self, sequence: int, start: int = 0) -> None:
         """Forget the tokens of ``sequence`` from position ``start`` on."""
         C.llama_memory_seq_rm(self._memory, sequence, start, -1)
+
+    def state(self, sequence: int) -> bytes:
+        """The cached tokens of ``sequence`` as bytes, for ``restore``."""
+        size = C.llama_state_seq_get_size(self.handle, sequence)
+        buffer = (ctypes.c_uint8 * size)()
+        written = C.llama_state_seq_get_data(self.handle, buffer, size, sequence)
+        return bytes(memoryview(buffer)[:written])
+
+    def restore(self, sequence: int, state: bytes) -> bool:
+        """Put back what ``state`` gave; False (and an empty sequence) if it does not fit."""
+        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
+        if C.llama_state_seq_set_data(self.handle, buffer, len(state), sequence) == len(state):
+            return True
+        self.drop(sequence)
+        return False
 
     def close(self) -> None:
         """Free cache and buffers."""

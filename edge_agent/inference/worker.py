@@ -246,6 +246,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory-mb", type=int, default=0)
     parser.add_argument("--idle-unload-s", type=float, default=900.0)
+    parser.add_argument("--prefix-cache-mb", type=int, default=256)
     parser.add_argument("--accept-licence", action="append", default=[])
     parser.add_argument("--nice", type=int, default=5)
     parser.add_argument("--oom-score", type=int, default=800)
@@ -277,6 +278,7 @@ def main(argv: list[str] | None = None) -> None:
             threads=options.threads,
             memory_mb=options.memory_mb,
             idle_unload_s=options.idle_unload_s,
+            prefix_cache_mb=options.prefix_cache_mb,
             accepted_licences=tuple(options.accept_licence),
         )
     )

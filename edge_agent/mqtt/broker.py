@@ -290,7 +290,7 @@ class Broker:
                     subscribed_at = self._beat
                     self._subscribe(link, replay_retained=False)
             if link.ended is not None:
-                raise link.ended
+                raise link.failure()
         finally:
             self._link = None
             self._since = time.time()

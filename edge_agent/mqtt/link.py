@@ -8,13 +8,14 @@ therefore valid for one generation only, which the messages carry.
 from __future__ import annotations
 
 import ssl
+import struct
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
+from paho.mqtt import MQTTException
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
@@ -24,6 +25,7 @@ from edge_agent.config.broker import MqttSection
 from edge_agent.failpoints import reach
 from edge_agent.mqtt.backoff import Cause
 from edge_agent.mqtt.delivery import Delivery
+from edge_agent.mqtt.receipts import Receipts
 from edge_agent.mqtt.session import (
     LinkFailed,
     as_message,
@@ -38,7 +40,7 @@ from edge_agent.telemetry import Message
 CONNACK_TIMEOUT_S = 10.0
 HEADER_ROOM = 64
 """Bytes of a PUBLISH beside topic, payload and properties, at most."""
-TOO_LARGE, QOS_NOT_SUPPORTED = 0x95, 0x9B
+TOO_LARGE, QOS_NOT_SUPPORTED, TOPIC_INVALID = 0x95, 0x9B, 0x90
 _CAUSES = {
     0x84: Cause.NO_VERSION_5,
     0x85: Cause.DENIED,
@@ -103,9 +105,7 @@ class Link:
         self._early: dict[int, Outcome] = {}
         self._open = 0
         self._asked: dict[int, tuple[str, ...]] = {}
-        self._unacked: deque[int] = deque()
-        self._ackable: set[int] = set()
-        self._acking = False
+        self._receipts = Receipts(self._acknowledge)
         client = new_client(settings, identity.client_id, version, identity.will)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -139,9 +139,16 @@ class Link:
         while not self.connected:
             if not self.turn(0.2):
                 self.hung_up = self.ended is None or self.ended.cause is Cause.LOST
-                raise self.ended or LinkFailed(f"{where}: closed before it answered")
+                raise self.failure()
             if time.monotonic() > deadline:
                 raise LinkFailed(f"{where}: took the connection but did not answer")
+
+    def failure(self) -> LinkFailed:
+        """Why it is over, to be raised. ``ended`` itself never is: its traceback would hold this
+        link, and its sockets with it."""
+        if self.ended is None:
+            return LinkFailed(f"{self._settings.host}: closed without a reason")
+        return LinkFailed(str(self.ended), self.ended.cause)
 
     def turn(self, timeout: float) -> bool:
         """Let bytes flow for up to ``timeout`` seconds; False once the connection is over."""
@@ -185,12 +192,22 @@ class Link:
             while self.ended is None and time.monotonic() < deadline:
                 self.turn(0.1)
         self.ended = self.ended or LinkFailed(reason)
+        self._let_go()
+        self._receipts.clear()
         with self._lock:
             lost, self._deliveries = self._deliveries, {}
-            self._unacked.clear()
-            self._ackable.clear()
         for delivery in lost.values():
             delivery.settle(Outcome("lost", str(self.ended)))
+
+    def _let_go(self) -> None:
+        """Free the sockets now. Client and link hold each other through the callbacks, and the
+        garbage collector may take its time while reconnects pile descriptors up."""
+        sock = self._client.socket()
+        if sock is not None:
+            sock.close()
+        client = self._client
+        client.on_connect = client.on_disconnect = client.on_message = None
+        client.on_publish = client.on_subscribe = client.on_unsubscribe = None
 
     # --- from any thread ------------------------------------------------------------------------
 
@@ -201,13 +218,19 @@ class Link:
             delivery.settle(refusal)
             return
         reach("publish")
-        info = self._client.publish(
-            outgoing.topic,
-            outgoing.payload,
-            qos=1,
-            retain=outgoing.retain and self._may_retain,
-            properties=publish_properties(outgoing, self.version),
-        )
+        try:
+            info = self._client.publish(
+                outgoing.topic,
+                outgoing.payload,
+                qos=1,
+                retain=outgoing.retain and self._may_retain,
+                properties=publish_properties(outgoing, self.version),
+            )
+        except (ValueError, struct.error, MQTTException) as error:
+            with self._lock:
+                self._open -= 1
+            delivery.settle(Outcome("refused", f"not a message: {error}", TOPIC_INVALID))
+            return
         with self._lock:
             # The PUBACK may have been faster than this thread.
             outcome = self._early.pop(info.mid, None)
@@ -235,26 +258,13 @@ class Link:
             return None
 
     def ack(self, mid: int) -> bool:
-        """Acknowledge a QoS 1 message. PUBACKs leave in the order of arrival, so this one waits
-        for those before it. False for a packet id that is not open."""
-        with self._lock:
-            if mid not in self._unacked or mid in self._ackable:
-                return False
-            self._ackable.add(mid)
-            if self._acking:
-                return True
-            self._acking = True
-        while True:
-            with self._lock:
-                ready = self._take_ackable()
-                if not ready:
-                    self._acking = False
-                    return True
-            # Whoever set the flag sends for all: the order holds, and paho meets no lock of ours.
-            for number in ready:
-                reach("ack")
-                self._client.ack(number, 1)
-                reach("acked")
+        """Acknowledge a QoS 1 message, in its turn. False for a packet id that is not open."""
+        return self._receipts.done(mid)
+
+    def _acknowledge(self, mid: int) -> None:
+        reach("ack")
+        self._client.ack(mid, 1)
+        reach("acked")
 
     def give_up(self, reason: str) -> None:
         """Let the network thread end this connection at its next turn."""
@@ -262,18 +272,12 @@ class Link:
 
     def unacked(self) -> int:
         """QoS 1 messages that wait for their acknowledgement."""
-        return len(self._unacked)
-
-    def _take_ackable(self) -> list[int]:
-        ready = []
-        while self._unacked and self._unacked[0] in self._ackable:
-            mid = self._unacked.popleft()
-            self._ackable.discard(mid)
-            ready.append(mid)
-        return ready
+        return len(self._receipts)
 
     def _refusal(self, outgoing: Outgoing) -> Outcome | None:
         """What the broker has said it will not take: sending it would end the connection."""
+        if not outgoing.topic:
+            return Outcome("refused", "not a message: no topic", TOPIC_INVALID)
         size = (
             len(outgoing.topic) + len(outgoing.payload) + len(outgoing.content_type) + HEADER_ROOM
         )
@@ -327,8 +331,7 @@ class Link:
         ack = None
         if message.qos:
             ack = (self.generation, message.mid, message.qos)
-            with self._lock:
-                self._unacked.append(message.mid)
+            self._receipts.arrived(message.mid)
         try:
             self._deliver(as_message(message, time.time(), ack))
         except Exception as error:

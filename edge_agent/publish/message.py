@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -22,12 +23,13 @@ HEALTH_TTL_S = 3_600.0
 NOTE_TTL_S = 86_400.0
 SHOWN_BYTES = 64
 """How much of an unreadable payload a dead letter shows."""
-_RESERVED = str.maketrans({"+": "_", "#": "_", "/": "_", "\0": "_"})
+_RESERVED = re.compile(r"[+#/\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+"""Wildcards, the separator, and what MQTT lets a broker end the connection for."""
 
 
 def topic_level(text: str) -> str:
     """``text`` as one level of a topic: what MQTT reserves becomes ``_``."""
-    return text.translate(_RESERVED)[:200] or "_"
+    return _RESERVED.sub("_", text)[:200] or "_"
 
 
 def rfc3339(at: float) -> str:

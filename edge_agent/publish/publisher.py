@@ -17,6 +17,10 @@ PARK_FIRST_S = 5.0
 PARK_LONGEST_S = 900.0
 IDLE_S = 0.5
 STORE_PAUSE_S = 2.0
+BARREN = 5
+"""So many times in a row all that was in flight was lost: from then on one message at a time."""
+BARREN_ALONE = 3
+"""So many further times with one message: it is what ends the connections, and is parked."""
 PUBACK_TIMEOUT_S = 60.0
 """A broker that keeps the connection but acknowledges nothing for so long gets a new one."""
 log = structlog.get_logger()
@@ -90,6 +94,7 @@ class Publisher:
         self._delivered: set[int] = set()
         """Acknowledged, but the store could not drop the row yet: they must not go again."""
         self._refused: dict[int, str] = {}
+        self._barren = 0
         self._news = threading.Event()
         self.status = PublisherStatus()
 
@@ -126,7 +131,8 @@ class Publisher:
 
     def _room(self) -> int:
         """How many may be sent now."""
-        return min(self._window - len(self._in_flight), self._line.room())
+        window = self._window if self._barren < BARREN else 1
+        return min(window - len(self._in_flight), self._line.room())
 
     def _fill(self) -> int:
         room = self._room()
@@ -155,10 +161,12 @@ class Publisher:
         return done
 
     def _settle(self) -> None:
+        lost = None
         while not self._settled.empty():
             seq, outcome = self._settled.get_nowait()
             message, _ = self._in_flight.pop(seq)
             if outcome.state == "acked":
+                self._barren = 0
                 self._delivered.add(seq)
                 self.status.acked += 1
                 self.status.last_success_at = self._clock()
@@ -168,12 +176,25 @@ class Publisher:
                 self._alarm(message.topic, outcome)
             else:
                 self.status.lost += 1
+                lost = (seq, message)
+        if lost is not None and not self._in_flight:
+            self._count_loss(*lost)
         self.status.in_flight = len(self._in_flight)
         if self._delivered:
             self._backlog.sent(sorted(self._delivered))
             self._delivered.clear()
         for seq, reason in list(self._refused.items()):
             self._park(seq, reason)
+
+    def _count_loss(self, seq: int, message: Outgoing) -> None:
+        """All that was in flight is lost. A message that the broker cannot bear ends connection
+        after connection, and everything behind it would wait for ever."""
+        self._barren += 1
+        if self._barren >= BARREN + BARREN_ALONE:
+            self._barren = 0
+            reason = f"the connection ended {BARREN_ALONE} times while only this was in flight"
+            self._refused[seq] = reason
+            self._alarm(message.topic, Outcome("refused", reason))
 
     def _park(self, seq: int, reason: str) -> None:
         now = self._clock()

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge_agent.errors import BadConfig, Unavailable
+from edge_agent.rollout.model_document import PART
 
 CHUNK = 64 * 1024
-SOCKET_TIMEOUT_S = 30.0
+SOCKET_TIMEOUT_S = 20.0
 """A server that sends nothing for this long has stalled."""
 TRICKLE_S, TRICKLE_BYTES = 60.0, 16 * 1024
 """Fewer bytes than these in that time are a stall as well."""
 MAX_REDIRECTS = 3
-PART = ".part"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,6 @@ from edge_agent.rollout.decide import (
     known_outcome,
 )
 from edge_agent.rollout.effects import Memory
-from edge_agent.rollout.fetch import Means, Order, fetch
 from edge_agent.rollout.journal import Journal, acceptance, arrival, digest_of
 from edge_agent.rollout.model_decide import ModelLedger, ModelState, model_report, move_model
 from edge_agent.rollout.model_document import (
@@ -48,6 +47,8 @@ PAUSES_S = (1.0, 5.0, 15.0, 60.0, 300.0)
 """Between two tries to fetch that brought nothing; the last one repeats."""
 FRUITLESS = 50
 """So many such tries, some four hours, and the roll-out has failed."""
+PUT_OFF_S = 10.0
+"""Until a step that the environment prevented is taken again."""
 REPORT_SHARE = 0.05
 """Progress is reported each time this share of the file has come."""
 
@@ -65,9 +66,10 @@ class ModelEffects:
     models_dir: Callable[[], Path]
     check: Callable[[Path, ModelManifest], None]
     """Header, architecture, licence, memory plan. Raises ``BadConfig``; loads nothing."""
-    canary: Callable[[Path, ModelManifest], dict[str, float]]
-    """Load it beside the model in use (or in turn with it), ask it known questions, measure.
-    Raises ``BadConfig`` or ``BadAnswer`` where it is no good, ``Unavailable`` to try again."""
+    canary: Callable[[Path, ModelManifest, Callable[[], bool]], dict[str, float]]
+    """Load it beside the model in use (or in turn with it), ask it known questions, measure; ends
+    early once the callable says so. Raises ``BadConfig`` or ``BadAnswer`` where it is no good,
+    ``Unavailable`` to try again."""
     switch: Callable[[str | None], None]
     """Take the catalogue's model of that name from the next job on; None: that of the settings.
     Raises ``EdgeAgentError``."""
@@ -134,7 +136,12 @@ class ModelRollout:
         self._effects.report(self.reported())
         while not stopped():
             self._news.clear()
-            rest = time.monotonic() + self.step(stopped)
+            try:
+                pause_s = self.step(stopped)
+            except (Unavailable, OSError) as error:  # the disk, say: the step is taken again
+                log.warning("model_step_put_off", state=self.ledger.state.value, reason=str(error))
+                pause_s = PUT_OFF_S
+            rest = time.monotonic() + pause_s
             while not stopped() and (left := rest - time.monotonic()) > 0:
                 if self._news.wait(min(left, 0.5)):
                     break
@@ -161,7 +168,7 @@ class ModelRollout:
             case S.CHECKED:
                 self._to(S.CANARY, starts=1)
             case S.CANARY:
-                return self._try()
+                return self._try(stopped)
             case S.SWITCHING:
                 self._switch()
             case S.PROBATION:
@@ -236,6 +243,8 @@ class ModelRollout:
         return 0.0
 
     def _fetch(self, stopped: Callable[[], bool]) -> float:
+        from edge_agent.rollout.fetch import Means, Order, fetch  # an HTTP client, rarely needed
+
         manifest = self._manifest()
         settings = self._effects.settings().rollout
         before = self._fetched
@@ -290,11 +299,14 @@ class ModelRollout:
             return
         self._to(S.CHECKED)
 
-    def _try(self) -> float:
+    def _try(self, stopped: Callable[[], bool]) -> float:
         manifest = self._manifest()
         try:
-            figures = self._effects.canary(self._files.path(manifest), manifest)
-        except Unavailable as error:
+            figures = self._effects.canary(self._files.path(manifest), manifest, stopped)
+            self._files.register(manifest)
+        except (Unavailable, OSError) as error:
+            if stopped():
+                return 1.0
             failures = self.ledger.failures + 1
             if failures >= MAX_FAILURES:
                 self._end(S.FAILED, f"canary: {error}", failures=failures)
@@ -305,7 +317,6 @@ class ModelRollout:
             self._end(S.REJECTED, f"canary: {error}")
             self._forget(manifest)
             return 0.0
-        self._files.register(manifest)
         self._to(S.SWITCHING, starts=1, canary=figures, reason="")
         return 0.0
 

@@ -15,6 +15,8 @@ from edge_agent.rollout.envelope import Envelope, read_object
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 LARGEST_FILE = 1 << 40
+PART = ".part"
+"""Ends the name of a file that has not come whole yet."""
 
 
 class ModelManifest(Section):

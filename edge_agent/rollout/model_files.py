@@ -8,8 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from edge_agent.rollout.fetch import PART
-from edge_agent.rollout.model_document import ModelManifest
+from edge_agent.rollout.model_document import PART, ModelManifest
 
 log = structlog.get_logger()
 

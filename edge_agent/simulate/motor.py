@@ -45,8 +45,10 @@ FLUID_CONDUCTANCE = 55.0
 
 BASE_VIBRATION = 1.1
 """mm/s RMS: a small machine in good order (ISO 20816-1, zone A)."""
-OFF_DESIGN_VIBRATION = 0.5
+OFF_DESIGN_VIBRATION = 0.8
 """mm/s RMS added by recirculation in the impeller at no flow."""
+PREFERRED_SHARE = 0.7
+"""Of the best flow: below it recirculation begins (preferred operating region, ANSI/HI 9.6.3)."""
 IMBALANCE_VIBRATION = 5.5
 """mm/s RMS, at rated speed, of a fully developed imbalance (ISO 20816-1, beyond zone C)."""
 WEAR_VIBRATION = 3.2
@@ -138,7 +140,7 @@ def vibration(
 ) -> float:
     """mm/s RMS: independent causes add in quadrature; imbalance goes with speed squared."""
     parts = (
-        BASE_VIBRATION + OFF_DESIGN_VIBRATION * max(0.0, 1.0 - flow_share),
+        BASE_VIBRATION + OFF_DESIGN_VIBRATION * max(0.0, 1.0 - flow_share / PREFERRED_SHARE),
         IMBALANCE_VIBRATION * imbalance * speed**2,
         WEAR_VIBRATION * wear,
         CAVITATION_VIBRATION * cav,

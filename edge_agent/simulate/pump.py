@@ -74,7 +74,7 @@ AIR_SHARE = 0.7
 """Gas that a developed ``cavitation`` brings into the impeller, 0 to 1."""
 LOW_LEVEL = 0.8
 """m that the suction level loses in a developed ``cavitation``."""
-STILL_TO_WARM = 0.04
+STILL_TO_WARM = 0.02
 """Share of its warm-up that a ``warm`` loop still has to run: it drifts a little, as they do."""
 
 

@@ -28,8 +28,8 @@ class Sensor:
 SENSORS: dict[str, Sensor] = {
     # Electromagnetic flow meter, 0.5 % of reading, turbulence included.
     "flow": Sensor("L/min", 0.15, 0.004, 2, 15.0),
-    # Pressure transmitters of class 0.25 %, 0 to 4 bar and -1 to 1 bar.
-    "suction_pressure": Sensor("bar", 0.003, 0.0, 4, 0.08),
+    # Pressure transmitters of class 0.25 %, 0 to 4 bar and -1 to 1 bar; eddies at the inlet flange.
+    "suction_pressure": Sensor("bar", 0.006, 0.0, 4, 0.08),
     "discharge_pressure": Sensor("bar", 0.006, 0.002, 3, 0.45),
     # Current and voltage transducers of class 0.5 %.
     "motor_current": Sensor("A", 0.004, 0.003, 3, 0.35),

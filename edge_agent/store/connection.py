@@ -167,7 +167,10 @@ class Connection:
 
     def vacuum(self, pages: int) -> None:
         """Give up to ``pages`` free pages back to the disk."""
-        self.execute(f"PRAGMA incremental_vacuum({pages})")
+        with self._lock, self._translate():
+            if not self._depth:
+                # It gives one page back per step, and only a script is stepped to its end.
+                self._raw.executescript(f"PRAGMA incremental_vacuum({pages})")
 
     def check(self, *, thorough: bool = False) -> None:
         """Raise ``Damaged`` unless the file is sound; ``thorough`` compares the indexes too."""

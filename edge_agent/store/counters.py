@@ -1,12 +1,14 @@
-"""Numbers that outlive a restart: what was shed, refused, dropped."""
+"""Numbers that outlive a restart: what was shed, refused, dropped; lives that broke off."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from edge_agent.store.connection import Connection
 
 
 class Counters:
-    """Named counts, only ever rising."""
+    """Named counts."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -23,3 +25,11 @@ class Counters:
         """Every count by its name."""
         rows = self._connection.execute("SELECT name, value FROM counters ORDER BY name")
         return {row["name"]: row["value"] for row in rows}
+
+    def put(self, values: Mapping[str, int]) -> None:
+        """Set several at once."""
+        self._connection.insert_many(
+            "INSERT INTO counters (name, value) VALUES (?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            list(values.items()),
+        )

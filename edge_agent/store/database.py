@@ -18,7 +18,9 @@ from edge_agent.store.counters import Counters
 from edge_agent.store.generations import Generations
 from edge_agent.store.incidents import Incidents
 from edge_agent.store.jobs import Jobs
+from edge_agent.store.lives import Lives
 from edge_agent.store.outbox import Outbox
+from edge_agent.store.salvage import salvage
 from edge_agent.store.schema import migrate
 from edge_agent.store.snapshots import Snapshots
 from edge_agent.store.statelock import StateLock
@@ -63,6 +65,7 @@ class Store:
             max_bytes=int(settings.max_mb * MEGABYTE * OUTBOX_SHARE),
         )
         self.incidents = Incidents(connection, clock)
+        self.lives = Lives(self.counters)
         self.snapshots = Snapshots(connection, clock)
         self.generations = Generations(connection, clock)
         self.upkeep = Upkeep(
@@ -101,8 +104,9 @@ class Store:
             try:
                 connection = _open_sound(path, settings)
             except Damaged as error:
-                alarms.append(_set_aside(path, error))
+                aside = _set_aside(path)
                 connection = _open_sound(path, settings)
+                alarms.append(_alarm(path, aside, error, salvage(aside, connection)))
             return cls(connection, lock, settings, alarms, clock)
         except BaseException:
             lock.release()
@@ -186,8 +190,8 @@ def _open_sound(path: Path, settings: StoreSection) -> Connection:
     return connection
 
 
-def _set_aside(path: Path, error: Damaged) -> str:
-    """Move the damaged file and its log away; what to tell people."""
+def _set_aside(path: Path) -> Path:
+    """Move the damaged file and its log away; where to. The oldest of such files go."""
     taken = sorted(
         (int(name.suffix.removeprefix(".corrupt-")), name)
         for name in path.parent.glob(f"{path.name}.corrupt-*")
@@ -195,16 +199,23 @@ def _set_aside(path: Path, error: Damaged) -> str:
     )
     number = taken[-1][0] + 1 if taken else 1
     aside = path.with_name(f"{path.name}.corrupt-{number}")
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-wal"):
         source = Path(f"{path}{suffix}")
         if source.exists():
             source.replace(f"{aside}{suffix}")
+    Path(f"{path}-shm").unlink(missing_ok=True)
     for _, old in taken[: max(0, len(taken) + 1 - CORRUPT_KEPT)]:
         for suffix in ("", "-wal", "-shm"):
             Path(f"{old}{suffix}").unlink(missing_ok=True)
+    return aside
+
+
+def _alarm(path: Path, aside: Path, error: Damaged, saved: dict[str, int]) -> str:
+    """What to tell people of a damaged file."""
+    rows = ", ".join(f"{count} {table}" for table, count in saved.items() if count) or "nothing"
     message = (
-        f"{path}: the database was damaged and was set aside as {aside.name}; a new one was begun: "
-        f"jobs, waiting messages and learned baselines of before are in it only ({error})"
+        f"{path}: the database was damaged and was set aside as {aside.name}; a new one was begun "
+        f"with what could be read ({rows}). Check the disk ({error})"
     )
     log.error("database_set_aside", path=str(path), aside=str(aside), reason=str(error))
     return message

@@ -168,6 +168,12 @@ def test_the_content_type_goes_before_the_format() -> None:
     assert read(b'{"flow": 1.5}', {"content_type": "text/plain; charset=utf-8"})[0][2] == 1.5
 
 
+def test_a_pack_that_does_not_name_its_machine_is_refused() -> None:
+    told = {"content_type": "application/senml+json"}
+    with pytest.raises(BadPayload, match="machine's name"):
+        read(b'[{"n":"a","v":1}]', told, topic="plant/+/x", equipment_from="machine")
+
+
 def test_user_properties_may_name_the_machine_and_the_time() -> None:
     told = {"user_properties": (("machine", "p9"), ("ts", "5"))}
     source: dict[str, Any] = {

@@ -268,3 +268,13 @@ def test_shared_subscriptions_carry_the_group() -> None:
 def test_settings_that_cannot_work_are_refused(source: dict[str, Any]) -> None:
     with pytest.raises(BadConfig, match="telemetry"):
         decoder(**source)
+
+
+def test_the_report_names_the_clocks_that_are_furthest_off() -> None:
+    reader = decoder(time="t", time_format="unix")
+    for number in range(8):
+        payload = {"t": ARRIVED - 100 * number, "a": 1, "note": "text"}
+        reader.decode(message(payload, f"plant/m{number}/telemetry"))
+    report = reader.report()
+    assert report["skew_s"] == {f"m{number}": 100.0 * number for number in (7, 6, 5, 4, 3)}
+    assert (report["machines"], report["signals"], report["skipped"]) == (8, 8, 8)

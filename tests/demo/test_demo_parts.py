@@ -198,6 +198,21 @@ def test_only_a_valid_diagnosis_counts_and_only_once() -> None:
     assert found.diagnosis_id == "d1"
 
 
+def test_a_diagnosis_that_names_no_fault_is_taken_only_in_the_end() -> None:
+    picture = Picture("simulated-pump", learn_rows=3, total_rows=10)
+    topic = "edge/g/diagnosis/simulated-pump"
+    unsure = diagnosis(name="d0").model_copy(update={"verdict": "undetermined", "fault": None})
+    picture.take(topic, unsure.model_dump_json().encode())
+    assert picture.answer(None) is None
+    patient = picture.answer(None, undetermined=True)
+    assert patient is not None
+    assert patient.diagnosis_id == "d0"
+    picture.take(topic, diagnosis(name="d1").model_dump_json().encode())
+    sure = picture.answer(None)
+    assert sure is not None
+    assert sure.diagnosis_id == "d1"
+
+
 def test_the_view_shows_signals_incident_and_label() -> None:
     scenario = pump_scenario()
     picture = Picture(scenario.equipment, scenario.learn_rows, len(scenario.rows))

@@ -72,7 +72,8 @@ def main() -> None:
             governor.observe_worker(client.status().pid)
             governor.sample()
             status = governor.status()
-            client.give_way(status.worker_mb)
+            if governor.worker_must_yield():
+                client.give_way()
             figures = {
                 "level": str(status.level),
                 "reason": status.reason,

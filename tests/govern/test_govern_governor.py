@@ -73,6 +73,8 @@ def test_heat_slows_before_the_trip_point_and_the_rules_stay(
     section: GovernSection, clock: Clock, put: Put
 ) -> None:
     subject = governor(section, clock)
+    put(TEMPERATURE, 70_000)
+    run(subject, clock, 1)
     for millidegrees, level in [(78_000, "eco"), (81_000, "short"), (83_500, "rules-only")]:
         put(TEMPERATURE, millidegrees)
         run(subject, clock, 1)
@@ -121,7 +123,7 @@ def test_a_worker_is_watched_and_may_end(section: GovernSection, clock: Clock) -
 def test_debt_and_costs_survive_a_restart(section: GovernSection, clock: Clock, put: Put) -> None:
     subject = governor(section, clock)
     put(WATTS, 20_000_000)
-    run(subject, clock, 30)
+    run(subject, clock, 40)
     owed = subject.status().joules_in_store
     assert owed is not None
     assert owed < 0

@@ -10,6 +10,7 @@ import pytest
 from edge_agent.config.govern import GovernSection
 from edge_agent.govern import cgroup, cpu, heat, memory
 from edge_agent.govern.gauge import Gauge
+from edge_agent.govern.sensors import Sensors
 
 Put = Callable[[str, object], Path]
 ZONE = "sys/class/thermal/thermal_zone"
@@ -139,3 +140,18 @@ def test_available_memory(root: Path, put: Put) -> None:
     assert memory.host_available(root).value == pytest.approx(1024)
     put("proc/meminfo", "MemAvailable:  lots kB")
     assert memory.host_available(root).value is None
+
+
+def test_heat_that_leaps_is_believed_only_if_it_stays(root: Path, put: Put) -> None:
+    sensors = Sensors(GovernSection(sensor_root=root, heat_limit_c=90))
+    zone(put, 0, 50_000)
+    assert sensors.sample(0.0).heat.headroom_c.value == pytest.approx(40)
+    zone(put, 0, 140_000)
+    for second in (1.0, 2.0, 3.0):
+        vitals = sensors.sample(second)
+        assert vitals.heat.headroom_c.value is None
+        assert "heat" in vitals.lost
+    assert sensors.sample(4.0).heat.headroom_c.value == pytest.approx(-50)
+    zone(put, 0, 51_000)
+    assert sensors.sample(5.0).heat.headroom_c.value is None
+    assert sensors.sample(9.0).heat.headroom_c.value == pytest.approx(39)

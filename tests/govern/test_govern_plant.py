@@ -48,6 +48,7 @@ class Plant:
     seed: int
     watts_per_core: float = 4.0
     dropouts: float = 0.0
+    spikes: float = 0.0
     neighbour_most: float = 0.0
     job_cpu_s: tuple[float, float] = (2.0, 6.0)
     now: float = 1000.0
@@ -78,6 +79,8 @@ class Plant:
         busy = self.worker_cores + self.neighbour
         true = IDLE + self.watts_per_core * busy
         watts = Gauge(true * self.random.uniform(0.99, 1.01), "plant")
+        if self.random.random() < self.spikes:
+            watts = Gauge(true * self.random.choice([0.02, 0.1, 10.0, 100.0]), "spike")
         if self.blind_for > 0:
             watts = missing("plant: blind")
         lost = ("power",) if self.seen and watts.value is None else ()
@@ -163,17 +166,19 @@ class Plant:
     seed=st.integers(0, 2**32),
     budget=st.floats(4.0, 12.0),
     k=st.floats(2.0, 4.8),
-    sensor=st.tuples(st.sampled_from([0.0, 0.005, 0.05]), st.floats(0, 0.6)),
+    sensor=st.tuples(
+        st.sampled_from([0.0, 0.005, 0.05]), st.sampled_from([0.0, 0.01, 0.1]), st.floats(0, 0.6)
+    ),
     job=st.tuples(st.floats(0.5, 10), st.floats(10, 60)),
 )
 def test_no_window_exceeds_the_budget_by_three_percent(
-    seed: int, budget: float, k: float, sensor: tuple[float, float], job: tuple[float, float]
+    seed: int, budget: float, k: float, sensor: tuple[float, float, float], job: tuple[float, float]
 ) -> None:
-    dropouts, neighbour = sensor
+    dropouts, spikes, neighbour = sensor
     section = SETTINGS.model_copy(update={"power_watts": budget})
     # A neighbour that takes the budget by itself cannot be stopped by us.
     most = max(0.0, min(neighbour, (0.95 * budget - IDLE) / k))
-    plant = Plant(section, seed, k, dropouts, most, job)
+    plant = Plant(section, seed, k, dropouts, spikes, most, job)
     plant.run(1500)
     assert plant.worst_average() <= 1.03 * budget
     bound = section.longest_wait_s + 30 + 60 + 100 + job[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,14 @@ def request(
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     model = resolve("smollm2-135m", Path())
+    engine = Engine(str(model.path), model.manifest, "0" * 64, ContextShape(2048))
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def tiny_engine(tiny_model: Callable[..., Path]) -> Iterator[Engine]:
+    model = resolve(str(tiny_model("arcee")), Path())
     engine = Engine(str(model.path), model.manifest, "0" * 64, ContextShape(2048))
     yield engine
     engine.close()
@@ -173,7 +181,7 @@ def test_unicode_split_over_tokens_is_whole(engine: Engine) -> None:
 
 def test_deadline_and_cancellation_end_the_work(engine: Engine) -> None:
     with pytest.raises(Unavailable, match=r"deadline of 0\.01 s"):
-        ask(engine, request(deadline_s=0.01, context="new card " * 300))
+        ask(engine, request(deadline_s=0.01, context="new card " * 120))
     with pytest.raises(Unavailable, match="cancelled"):
         engine.complete(request(), lambda: True)
     assert ask(engine, request()).text
@@ -189,13 +197,14 @@ def test_abort_reaches_into_decode(engine: Engine) -> None:
     timer = threading.Timer(0.05, leave)
     timer.start()
     with pytest.raises(Unavailable, match="cancelled"):
-        engine.complete(request(context="another new card " * 300), gone.is_set)
+        engine.complete(request(context="another new card " * 120), gone.is_set)
     timer.join()
     assert ask(engine, request()).text
 
 
-def test_several_answers_in_one_batch_equal_those_alone(engine: Engine) -> None:
-    requests = [request(f"Vibration rose to {n}.3 mm/s.") for n in range(3, 9)]
+def test_several_answers_in_one_batch_equal_those_alone(tiny_engine: Engine) -> None:
+    engine = tiny_engine
+    requests = [request(f"Vibration rose to {n}.3 mm/s.", max_tokens=160) for n in range(3, 9)]
     alone = [ask(engine, one).text for one in requests]
     tickets = [Ticket(one, lambda: False, time.monotonic() + 60) for one in requests]
     for ticket in tickets:
@@ -207,10 +216,12 @@ def test_several_answers_in_one_batch_equal_those_alone(engine: Engine) -> None:
             results[id(outcome.ticket)] = outcome.result.text
     together = [results[id(ticket)] for ticket in tickets]
     assert [json.loads(text)["fault"] for text in together]
-    assert sum(a == b for a, b in zip(alone, together, strict=True)) >= 4
+    assert together == alone
 
 
-def test_many_cards_evict_the_oldest(engine: Engine) -> None:
+def test_many_cards_evict_the_oldest(tiny_engine: Engine) -> None:
+    engine = tiny_engine
+
     def cached(number: int) -> int:
         card = f"card {number} " + "text " * 60
         asked = request(context=card, json_schema={"enum": ["leak"]})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -310,6 +311,37 @@ def test_a_deliver_that_raises_costs_a_connection_not_the_thread(
     wait_until(lambda: _subscribed(broker, "t/#"))
     peer.say("t/a", b"1")
     wait_until(lambda: agent.payloads() == [b"1"], seconds=20, what="the message to come again")
+
+
+def test_reconnects_leave_no_descriptors_behind(
+    broker: Mosquitto, proxy: Proxy, agents: Make
+) -> None:
+    agent = agents(proxy.port).connect("t/#")
+    gc.collect()
+    gc.disable()
+    try:
+        counts = []
+        for generation in range(1, 16):
+            counts.append(len(list(Path("/proc/self/fd").iterdir())))
+            agent.broker.reset("the test wants another one")
+            wait_until(lambda n=generation: _connected_again(agent, n))  # type: ignore[misc]
+    finally:
+        gc.enable()
+    assert max(counts[5:]) <= counts[0] + 6
+
+
+def _connected_again(agent: Agent, generation: int) -> bool:
+    status = agent.broker.status()
+    return status.generation > generation and status.connected
+
+
+def test_what_is_no_message_is_refused_and_nothing_breaks(broker: Mosquitto, agents: Make) -> None:
+    agent = agents(broker.port).connect()
+    for topic in ("a/+/b", "a/#", "", "x" * 70_000, "lone \ud800 surrogate"):
+        outcome = agent.broker.publish(outgoing("k", topic=topic)).wait(5)
+        assert outcome
+        assert outcome.state == "refused"
+    assert _acked(agent.broker.publish(outgoing("k")))
 
 
 def _subscribed(broker: Mosquitto, text: str, times: int = 1) -> bool:

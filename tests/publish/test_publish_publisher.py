@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -155,3 +155,41 @@ def test_the_pause_of_a_refused_message_grows_to_its_cap() -> None:
     assert pauses == sorted(pauses)
     assert pauses[0] == 5.0
     assert pauses[-1] == PARK_LONGEST_S
+
+
+def test_a_message_that_ends_connections_is_found_and_parked() -> None:
+    rows = [(n, outgoing(f"m{n}")) for n in range(1, 30)]
+    parked: list[int] = []
+    flight: list[tuple[str, Callable[[Outcome], None]]] = []
+
+    def park(seq: int, _until: Callable[[int], float], _why: str) -> int:
+        parked.append(seq)
+        rows[:] = [row for row in rows if row[0] != seq]
+        return 1
+
+    def sent(seqs: Sequence[int]) -> None:
+        rows[:] = [row for row in rows if row[0] not in seqs]
+
+    def send(message: Outgoing, done: Callable[[Outcome], None]) -> None:
+        flight.append((message.key, done))
+
+    def serve() -> None:
+        """The broker acknowledges in order, and hangs up at the poison."""
+        batch, flight[:] = list(flight), []
+        alive = True
+        for key, done in batch:
+            alive = alive and key != "m7"
+            done(Outcome("acked") if alive else Outcome("lost", "hung up"))
+
+    publisher = Publisher(
+        Backlog(lambda limit, _now: rows[:limit], sent, park),
+        Line(send, lambda: 100, lambda _reason: None),
+        window=8,
+    )
+    for _ in range(60):
+        publisher.turn(0.0)
+        serve()
+    publisher.turn(0.0)
+    assert parked == [7]
+    assert rows == []
+    assert publisher.status.refused == 1

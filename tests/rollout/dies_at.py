@@ -1,9 +1,9 @@
-"""The daemon, which SIGKILLs itself when its second revision reaches a state, once.
+"""The daemon, which SIGKILLs itself when a revision of a roll-out reaches a state, once.
 
-    python dies_at.py KIND STATE before|after MARKER edge-agent-arguments…
+    python dies_at.py KIND REVISION STATE before|after MARKER edge-agent-arguments…
 
-``before``: the move to STATE is not on disk yet; ``after``: it is, and nothing followed from it.
-The first revision passes unharmed.
+KIND: config or model. REVISION: 1, or 2 for the one after the first was confirmed. ``before``: the
+move to STATE is not on disk yet; ``after``: it is, and nothing followed from it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from pathlib import Path
 from edge_agent.cli import main
 from edge_agent.store.generations import Generations
 
-kind_to_hit, state, when, marker_name, *arguments = sys.argv[1:]
+kind_to_hit, revision, state, when, marker_name, *arguments = sys.argv[1:]
 marker = Path(marker_name)
 save = Generations.save
 
 
 def is_hit(kind: str, document: bytes) -> bool:
+    if kind != kind_to_hit or marker.exists():
+        return False
     ledger = json.loads(document)
-    second = ledger["confirmed"] is not None and (
-        ledger["state"] != "confirmed" or ledger["confirmed"]["revision"] == 2
-    )
-    return kind == kind_to_hit and ledger["state"] == state and second and not marker.exists()
+    good = ledger["confirmed"]["revision"] if ledger["confirmed"] is not None else 0
+    before = int(revision) if ledger["state"] == "confirmed" else int(revision) - 1
+    return bool(ledger["state"] == state and good == before)
 
 
 def save_or_die(self: Generations, kind: str, document: bytes) -> None:

@@ -3,20 +3,20 @@ it is confirmed or rolled back, never between, and telemetry and jobs are intact
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from brokers import Mosquitto, wait_until
-from plant import REPOSITORY, Client, Daemon, Heard, write_settings
+from plant import Client, Heard, write_settings
+from rollout.killed import DiesAt
 
 from edge_agent.config.settings import StoreSection
 from edge_agent.finding import Finding, IncidentPhase, Window
 from edge_agent.job import Job, JobState, job_id_for
 from edge_agent.store.database import Store
+from edge_agent.store.jobs import MAX_WAIT_S
 
 DESIRED, REPORTED = "edge/gw1/config/desired", "edge/gw1/config/reported"
 LIVE = {"health": {"interval_s": 1}}
@@ -41,33 +41,6 @@ KILLS = [
 ]
 
 
-class DiesAt(Daemon):
-    """The daemon that kills itself once, when its second revision reaches ``state``."""
-
-    def __init__(self, config: Path, state: str, when: str) -> None:
-        super().__init__(config)
-        self.marker = config.parent / "killed"
-        self.arguments = ["config", state, when, str(self.marker)]
-
-    def start(self) -> None:
-        script = REPOSITORY / "tests" / "rollout" / "dies_at.py"
-        command = [sys.executable, str(script), *self.arguments, "run", "--config"]
-        environment = {**self.environment, "PYTHONPATH": str(REPOSITORY)}
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command, str(self.config)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=REPOSITORY,
-                env=environment,
-                start_new_session=True,
-            )
-
-    def killed(self) -> bool:
-        assert self.process is not None
-        return self.process.poll() is not None
-
-
 def desired(revision: int, patch: dict[str, Any]) -> dict[str, Any]:
     return {"kind": "config", "agent": "gw1", "revision": revision, "patch": patch}
 
@@ -90,7 +63,7 @@ def has_learned(rows: int) -> Any:  # noqa: ANN401 - a predicate for wait_for
 
 
 def park_a_job(state_dir: Path) -> None:
-    """A job that is due tomorrow: it must still be queued in the end."""
+    """A job that is due long after the test: it must still be queued in the end."""
     finding = Finding(
         incident_id="i1",
         phase=IncidentPhase.OPENED,
@@ -109,7 +82,7 @@ def park_a_job(state_dir: Path) -> None:
         equipment="pump-9",
         finding=finding,
         created_at=time.time(),
-        not_before=time.time() + 86_400,
+        not_before=time.time() + 0.9 * MAX_WAIT_S,
     )
     store = Store.open(state_dir, StoreSection(state_dir=state_dir))
     store.jobs.enqueue(job)
@@ -131,7 +104,7 @@ def test_a_kill_in_any_state_is_survived(
     config = write_settings(tmp_path, broker.port, rollout={"probation_s": 1})
     park_a_job(tmp_path / "state")
     rows = [{"flow": 1.0 + number % 3} for number in range(50)]
-    daemon = DiesAt(config, state, when)
+    daemon = DiesAt(config, "config", 2, state, when)
     with Client(broker.port, "edge/#") as client, daemon:
         client.wait_for("edge/gw1/status", lambda one: one.json["state"] == "online")
         client.say(DESIRED, desired(1, {"log": {"level": "info"}}), retain=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,10 @@ class Gateway:
         if self.check_error is not None:
             raise self.check_error
 
-    def _canary(self, path: Path, manifest: ModelManifest) -> dict[str, float]:
+    def _canary(
+        self, path: Path, manifest: ModelManifest, stopped: Callable[[], bool]
+    ) -> dict[str, float]:
+        assert not stopped()
         self._may_crash("canary", before=True)
         if self.canary_error is not None:
             raise self.canary_error

@@ -115,4 +115,4 @@ def test_a_wrong_answer_to_a_known_question_is_refused(switch: ModelSwitch, tmp_
     switch._cases = lambda: (case,)
     manifest = ModelManifest(name="smol", source="file:x", sha256="0" * 64, size=1)
     with pytest.raises(BadAnswer, match="it says"):
-        switch.canary(embedded(), manifest)
+        switch.canary(embedded(), manifest, lambda: False)

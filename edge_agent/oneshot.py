@@ -1,0 +1,127 @@
+"""One diagnosis of a recording, without a broker and without a store: the same stages, by hand."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_agent.card import Card
+from edge_agent.completion import Completion, CompletionRequest
+from edge_agent.config.settings import Settings
+from edge_agent.detect.detection import Detection
+from edge_agent.diagnose.runner import Desk, DiagnosisLoop
+from edge_agent.diagnosis import Diagnosis
+from edge_agent.errors import BadPayload, Unavailable
+from edge_agent.finding import Finding, IncidentPhase
+from edge_agent.govern.governor import Governor
+from edge_agent.inference.client import WorkerClient
+from edge_agent.job import Job, JobState
+from edge_agent.level import Allowance, Spent
+from edge_agent.recording import Recording
+from edge_agent.telemetry import Reading
+
+AGENT_ID = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Which moment of a recording was looked at."""
+
+    row: int
+    """0-based."""
+    finding: Finding
+    opened: bool
+    """An incident was open then; otherwise the evidence is that of a quiet machine."""
+
+
+def look(recording: Recording, card: Card, settings: Settings, at: int | None) -> Look:
+    """Run detection over ``recording`` up to row ``at``, or to the first settled incident, or to
+    the end. Raises ``BadPayload`` where there is nothing to look at."""
+    rows = len(recording.times)
+    if at is not None and not 0 <= at < rows:
+        raise BadPayload(f"{recording.path}: there is no row {at}; it has rows 0 to {rows - 1}")
+    equipment = machine_name(card)
+    detection = Detection(settings.detect, lambda _name: card, AGENT_ID)
+    opened = False
+    settle_s = settings.diagnose.settle_s
+    row = 0
+    for row, (when, values) in enumerate(recording.rows()):
+        readings = [Reading(equipment, name, value, when) for name, value in values.items()]
+        for finding in detection.observe(readings):
+            opened = finding.phase is not IncidentPhase.CLOSED
+            settled = (
+                finding.phase is IncidentPhase.UPDATED and when - finding.opened_at >= settle_s
+            )
+            if at is None and settled:
+                return Look(row, finding, opened=True)
+        if row == at:
+            break
+    current = detection.current(equipment)
+    if current is None:
+        raise BadPayload(
+            f"{recording.path}: after row {row} the machine is still being learned; normal "
+            f"operation takes {settings.detect.learn_rows} rows (--learn)"
+        )
+    return Look(row, current, opened)
+
+
+def machine_name(card: Card) -> str:
+    """The name that a recording's machine goes by: the card's, without its pattern."""
+    return card.equipment.replace("*", "").strip("-_.") or "machine"
+
+
+def diagnose(finding: Finding, card: Card, settings: Settings, *, rules_only: bool) -> Diagnosis:
+    """The diagnosis of one finding, with the model of ``settings`` or by the rules alone."""
+    done: list[Diagnosis] = []
+    waiting: list[Job] = [
+        Job(
+            id=f"{finding.incident_id}-{finding.sequence}",
+            incident_id=finding.incident_id,
+            equipment=finding.equipment,
+            finding=finding,
+            created_at=time.time(),
+            attempts=1,
+        )
+    ]
+
+    def finish(_job: Job, diagnosis: Diagnosis, _state: JobState) -> None:
+        done.append(diagnosis)
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-agent-")))
+        governor = Governor(settings.govern, clock=time.time, monotonic=time.monotonic, state=None)
+        client = WorkerClient(
+            settings.inference,
+            runtime_dir=folder,
+            models_dir=settings.inference.models_dir or settings.store.state_dir / "models",
+            memory_limit_mb=governor.worker_memory_mb,
+        )
+        stack.callback(client.close, 0.0)
+
+        def complete(request: CompletionRequest, _cancelled: object) -> Completion:
+            if rules_only:
+                raise Unavailable("the rules alone were asked for")
+            return client.complete(request, lambda: False)
+
+        def charge(completion: Completion | None, wall_s: float, cpu_s: float) -> Spent:
+            tokens = (completion.tokens_in, completion.tokens_out) if completion else (0, 0)
+            return governor.charge(wall_s, cpu_s, *tokens, joules=None)
+
+        def admit(job: Job) -> Allowance:
+            return governor.admit(job.priority, settings.diagnose.max_tokens)
+
+        def retry(_job_id: str, _not_before: float, _error: str) -> None:
+            waiting.append(job.model_copy(update={"attempts": job.attempts + 1}))
+
+        desk = Desk(lambda: None, finish, retry, admit, charge, complete)
+        attempts = 1 if rules_only else settings.diagnose.attempts
+        once = settings.diagnose.model_copy(update={"attempts": attempts})
+        loop = DiagnosisLoop(desk, once, lambda _name: card, AGENT_ID)
+        while waiting:
+            job = waiting.pop()
+            loop.work(job, threading.Event())
+    return done[0]

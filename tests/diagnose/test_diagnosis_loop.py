@@ -1,0 +1,201 @@
+"""One job, exactly one diagnosis, whatever the model and the governor do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pump_cases import completion, finding_of, job_of, pump_card
+
+from edge_agent.card import Card
+from edge_agent.completion import Completion, CompletionRequest
+from edge_agent.config.diagnose import DiagnoseSection
+from edge_agent.diagnose.library import CardLibrary, load_card
+from edge_agent.diagnose.retry import Step, decide
+from edge_agent.diagnose.runner import Desk, DiagnosisLoop
+from edge_agent.diagnosis import Diagnosis
+from edge_agent.errors import BadAnswer, BadConfig, Unavailable
+from edge_agent.job import Job, JobState
+from edge_agent.level import Allowance, Level, Spent
+from edge_agent.simulate.faults import FaultName
+
+Model = Callable[[CompletionRequest, Callable[[], bool]], Completion]
+ANSWER = completion('{"explanation": "The flow fell.", "evidence": ["e1"]}')
+
+
+def answers(_request: CompletionRequest, _cancelled: Callable[[], bool]) -> Completion:
+    return ANSWER
+
+
+def fails(error: Exception) -> Model:
+    def complete(_request: CompletionRequest, _cancelled: Callable[[], bool]) -> Completion:
+        raise error
+
+    return complete
+
+
+class Bench:
+    """A desk on which everything that leaves the loop is kept."""
+
+    def __init__(self, model: Model, level: Level = Level.FULL, card: Card | None = None) -> None:
+        self.finished: list[tuple[Diagnosis, JobState]] = []
+        self.retried: list[tuple[str, float, str]] = []
+        desk = Desk(
+            claim=lambda: None,
+            finish=lambda _job, diagnosis, state: self.finished.append((diagnosis, state)),
+            retry=lambda *what: self.retried.append(what),
+            admit=lambda _job: Allowance(level, "as told"),
+            charge=lambda _completion, wall, cpu: Spent(wall, cpu, 4.0 * cpu, measured=False),
+            complete=model,
+            clock=lambda: 1.0e9,
+        )
+        self.loop = DiagnosisLoop(desk, DiagnoseSection(), lambda _name: card, "gw")
+
+    def work(self, job: Job, stop: threading.Event | None = None) -> Bench:
+        self.loop.work(job, stop or threading.Event())
+        return self
+
+
+JOB = job_of(finding_of(FaultName.OUTLET_VALVE_CLOSING))
+
+
+def test_the_models_answer_is_published_with_its_cost() -> None:
+    [(diagnosis, state)] = Bench(answers, card=pump_card()).work(JOB).finished
+    assert state is JobState.DONE
+    assert diagnosis.source == "model"
+    assert diagnosis.model is not None
+    assert diagnosis.model.prompt_version
+    assert "The flow fell." in diagnosis.explanation
+    assert (diagnosis.cost.tokens_out, diagnosis.cost.joules) == (40, 8.0)
+
+
+@pytest.mark.parametrize("error", [BadAnswer("no JSON"), Unavailable("worker lost")])
+def test_a_failure_is_tried_again_and_ends_in_the_rules_answer(
+    error: BadAnswer | Unavailable,
+) -> None:
+    bench = Bench(fails(error), card=pump_card())
+    attempts = DiagnoseSection().attempts
+    for attempt in range(1, attempts):
+        bench.work(job_of(JOB.finding, attempts=attempt))
+    assert len(bench.retried) == attempts - 1
+    assert bench.finished == []
+    [(diagnosis, state)] = bench.work(job_of(JOB.finding, attempts=attempts)).finished
+    assert diagnosis.source == "rules"
+    assert str(error) in diagnosis.source_reason
+    wanted = JobState.QUARANTINED if isinstance(error, BadAnswer) else JobState.DONE
+    assert state is wanted
+
+
+def test_attempts_that_a_crash_cut_off_count() -> None:
+    attempts = DiagnoseSection().attempts + 1
+    bench = Bench(fails(AssertionError("asked")), card=pump_card())
+    [(diagnosis, _)] = bench.work(job_of(JOB.finding, attempts=attempts)).finished
+    assert diagnosis.source == "rules"
+
+
+@pytest.mark.parametrize("level", [Level.RULES_ONLY, Level.PAUSED])
+def test_under_pressure_the_rules_answer_at_once(level: Level) -> None:
+    bench = Bench(fails(AssertionError("asked")), level, pump_card())
+    [(diagnosis, _)] = bench.work(JOB).finished
+    assert diagnosis.source == "rules"
+    assert diagnosis.governor_level is level
+    assert diagnosis.fault is not None
+
+
+def test_an_expired_job_is_answered_by_the_rules() -> None:
+    bench = Bench(fails(AssertionError("asked")), card=pump_card())
+    [(diagnosis, _)] = bench.work(job_of(JOB.finding, expires_at=0.9e9)).finished
+    assert "too long" in diagnosis.source_reason
+
+
+def test_without_a_card_the_evidence_is_published_undetermined() -> None:
+    [(diagnosis, _)] = Bench(answers).work(JOB).finished
+    assert diagnosis.verdict == "undetermined"
+    assert "no equipment card" in diagnosis.source_reason
+    assert diagnosis.evidence
+
+
+def test_a_stop_while_the_model_works_puts_the_job_back() -> None:
+    stop = threading.Event()
+
+    def stopped(_request: CompletionRequest, cancelled: Callable[[], bool]) -> Completion:
+        stop.set()
+        assert cancelled()
+        raise Unavailable("the request was cancelled")
+
+    bench = Bench(stopped, card=pump_card()).work(JOB, stop)
+    assert bench.finished == []
+    assert bench.retried[0][:2] == (JOB.id, 1.0e9)
+
+
+def test_retries_double_and_end() -> None:
+    lost = Unavailable("lost")
+    delays = [decide(lost, attempt, 4).delay_s for attempt in (1, 2, 3)]
+    assert delays == [1.0, 2.0, 4.0]
+    assert decide(lost, 4, 4).step is Step.RULES
+    assert decide(BadAnswer("bad"), 4, 4).step is Step.QUARANTINE
+
+
+CARD = """
+equipment = "press"
+[signals.force]
+unit = "kN"
+[[faults]]
+id = "worn"
+title = "Worn die"
+description = "The force rises."
+symptoms = { force = "rises" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("symptoms", "symptons"), ["faults.0.symptons", "symptoms"]),
+        (('"rises"', '"explodes"'), ["explodes", "rises", "falls"]),
+        (("force = ", "farce = "), ["farce", "force"]),
+        (('title = "Worn die"', ""), ["faults.0.title"]),
+        (("[signals.force]", "[signals.force"), ["TOML"]),
+    ],
+)
+def test_a_wrong_card_is_refused_with_the_place(
+    tmp_path: Path, change: tuple[str, str], words: list[str]
+) -> None:
+    path = tmp_path / "press.toml"
+    path.write_text(
+        CARD.replace(*change, 1)
+        if change[0] != "force = "
+        else CARD.replace("{ force = ", "{ farce = ")
+    )
+    with pytest.raises(BadConfig) as refused:
+        load_card(path)
+    for word in [str(path), *words]:
+        assert word in str(refused.value)
+
+
+def test_the_most_specific_card_wins_and_twins_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(CARD.replace('"press"', '"press-*"'))
+    (tmp_path / "b.toml").write_text(CARD.replace('"press"', '"press-7"'))
+    library = CardLibrary.load(tmp_path)
+    seven, eight = library.for_equipment("press-7"), library.for_equipment("press-8")
+    assert seven is not None
+    assert eight is not None
+    assert (seven.equipment, eight.equipment) == ("press-7", "press-*")
+    assert library.for_equipment("lathe") is None
+    (tmp_path / "c.toml").write_text(CARD.replace('"press"', '"press-7"'))
+    with pytest.raises(BadConfig, match=r"b\.toml"):
+        CardLibrary.load(tmp_path)
+
+
+def test_an_equipment_json_is_a_minimal_card(tmp_path: Path) -> None:
+    path = tmp_path / "equipment.json"
+    path.write_text(
+        '{"equipment": "rig", "description": "d", "sample_period_s": 1, "columns": '
+        '{"flow": "flow through the loop [L/min]"}, "fault_catalogue": {"leak": "flow falls"}}'
+    )
+    card = load_card(path)
+    assert card.signals["flow"].unit == "L/min"
+    assert card.signals["flow"].meaning == "flow through the loop"
+    assert card.faults[0].id == "leak"
