@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from edge_agent.cli import bench, jobs, model
+from edge_agent.cli import bench, evaluate, jobs, model
 from edge_agent.cli.calibrate import calibrate
 from edge_agent.cli.check import check
 from edge_agent.cli.config import app as config_app
@@ -47,6 +47,7 @@ app.command()(calibrate)
 app.add_typer(bench.app)
 app.add_typer(model.app)
 app.add_typer(jobs.app)
+app.add_typer(evaluate.app)
 
 
 def main() -> None:

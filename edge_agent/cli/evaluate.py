@@ -1,0 +1,80 @@
+"""``edge-agent eval``: measure the pipeline on labelled recordings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(name="eval", help="Measure the pipeline on labelled recordings.")
+
+
+@app.callback()
+def _group() -> None:
+    """Keep ``eval`` a group even with a single command."""
+
+
+@app.command()
+def detect(
+    folder: Annotated[Path, typer.Argument(help="A data set's folder, or a folder of them.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw signals, truth, score and incidents (SVG).")
+    ] = None,
+    warmup: Annotated[int, typer.Option(min=30, help="Rows to learn from, not scored.")] = 400,
+    runs: Annotated[bool, typer.Option("--runs", help="Show each run as well.")] = False,
+) -> None:
+    """Stream labelled recordings through detection and compare with the truth."""
+    from edge_agent.evaluation.dataset import find_datasets
+    from edge_agent.evaluation.detection import judge_set, report_set, tally
+    from edge_agent.evaluation.picture import draw
+
+    sets = []
+    pages = []
+    for dataset in find_datasets(folder):
+        verdicts = []
+        for one in judge_set(dataset, warmup):
+            verdicts.append(one)
+            if plot is not None:
+                pages.append(one)
+        report = report_set(dataset, verdicts)
+        if runs:
+            report["per_run"] = [
+                {"name": one.run.name, "learned_from": one.learned_from, **tally([one]).report()}
+                for one in verdicts
+            ]
+        sets.append(report)
+        if not as_json:
+            _show(report)
+    if plot is not None:
+        plot.write_text(draw(pages), encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps({"sets": sets}))
+
+
+def _show(report: dict[str, object]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    keys = (
+        "f1",
+        "far",
+        "mar",
+        "mean_missed",
+        "events",
+        "events_found",
+        "false_incidents",
+        "false_incidents_per_1000",
+        "median_delay_rows",
+        "fault_free_far",
+    )
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("name")
+    for key in keys:
+        table.add_column(key.replace("_", " "), justify="right")
+    rows = [report, *report.get("per_run", [])]  # type: ignore[misc]
+    for row in rows:
+        table.add_row(str(row["name"]), *("" if row.get(k) is None else str(row[k]) for k in keys))
+    Console().print(table)

@@ -1,0 +1,1 @@
+"""Measures the pipeline on labelled recordings: detection here, diagnosis beside it."""
