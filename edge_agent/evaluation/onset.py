@@ -1,0 +1,135 @@
+"""Evidence from a true onset: what a diagnoser could know with perfect detection. Pure.
+
+Each signal's level before the onset is compared with its level in the rows after it. The yardstick
+is how far two such stretches of *normal* rows lie apart, so that a temperature that wanders by
+itself is not called a symptom: σ² = var(difference of two window means) over the normal rows, and
+at least the scatter of single rows over √w.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.card import Card
+from edge_agent.finding import Direction, Finding, IncidentPhase, Shape, SignalEvidence, Window
+
+Floats = NDArray[np.float64]
+
+WINDOW_ROWS = 60
+"""Rows whose mean is a level."""
+LEAST_SIGMA = 4.0
+NOISY_RATIO = 2.5
+"""Ratio of the scatter around a running mean to its normal one that counts as noisy."""
+SINGLE_ROW_SHARE = 0.25
+"""A shift smaller than this many standard deviations of single rows is no symptom, however sure."""
+ABSURD = 1e15
+EVIDENCE_MAX = 60
+
+
+def onset_finding(
+    equipment: str,
+    columns: tuple[str, ...],
+    normal: Floats,
+    fault: Floats,
+    times: tuple[float, float],
+    card: Card,
+) -> Finding:
+    """``normal``: (N, S) rows before the onset, ``fault``: (M, S) rows since; ``times``: source
+    time of onset and of the last row."""
+    entries = []
+    for index, name in enumerate(columns):
+        entry = _compare(normal[:, index], fault[:, index])
+        if entry is not None:
+            entries.append((name, entry))
+    entries.sort(key=lambda pair: (pair[1]["direction"] is Direction.NORMAL, -_size(pair[1])))
+    evidence = tuple(
+        SignalEvidence(
+            id=f"e{number}",
+            signal=name,
+            unit=card.signals[name].unit if name in card.signals else "",
+            since=None if entry["direction"] is Direction.NORMAL else times[0],
+            **entry,
+        )
+        for number, (name, entry) in enumerate(entries[:EVIDENCE_MAX], 1)
+    )
+    return Finding(
+        incident_id="onset",
+        phase=IncidentPhase.UPDATED,
+        equipment=equipment,
+        opened_at=times[0],
+        at=times[1],
+        score=1.0,
+        reason="labelled onset",
+        window=Window(start=times[0], end=times[1]),
+        evidence=evidence,
+        fingerprint="",
+    )
+
+
+def _size(entry: Mapping[str, object]) -> float:
+    sigma = entry["sigma"]
+    return abs(sigma) if isinstance(sigma, float) else 0.0
+
+
+def _compare(normal: Floats, fault: Floats) -> dict[str, object] | None:
+    """One signal; None where it says nothing in either stretch."""
+    before, after = _clean(normal), _clean(fault)
+    if len(before) < 10 or len(after) < 5:
+        return None
+    width = min(WINDOW_ROWS, len(before) // 4, max(5, len(after)))
+    scatter = _roughness(before)
+    single = float(np.std(before))
+    if single < 1e-12 * max(1.0, abs(float(np.mean(before)))):
+        single = 0.0
+    level = float(np.mean(before[-width:]))
+    spread = max(_window_sigma(before, width), scatter / math.sqrt(width), single * 0.1)
+    now = float(np.mean(after[-width:]))
+    if spread == 0.0:
+        if now == level:
+            return None
+        spread = max(1e-9, 1e-3 * abs(level))
+    sigma = float(np.clip((now - level) / spread, -99.0, 99.0))
+    shifted = abs(sigma) >= LEAST_SIGMA and abs(now - level) >= SINGLE_ROW_SHARE * single
+    direction = Direction.NORMAL
+    if shifted:
+        direction = Direction.UP if sigma > 0 else Direction.DOWN
+    elif scatter > 0 and _roughness(after) > NOISY_RATIO * scatter:
+        direction = Direction.NOISY
+    elif scatter > 0 and len(after) >= 60 and float(np.ptp(after[-60:])) == 0.0:
+        direction = Direction.FROZEN
+    shape = Shape.UNKNOWN
+    if shifted:
+        half = float(np.mean(after[: max(5, len(after) // 4)]))
+        shape = Shape.STEP if abs(half - level) > 0.6 * abs(now - level) else Shape.RAMP
+    return {
+        "baseline": float(f"{level:.6g}"),
+        "now": float(f"{now:.6g}"),
+        "sigma": round(sigma, 2),
+        "direction": direction,
+        "shape": shape,
+    }
+
+
+def _clean(values: Floats) -> Floats:
+    return values[np.isfinite(values) & (np.abs(values) < ABSURD)]
+
+
+def _roughness(values: Floats) -> float:
+    """Scatter around a running mean of 15 rows."""
+    if len(values) < 30:
+        return float(np.std(np.diff(values))) / math.sqrt(2.0)
+    mean = np.convolve(values, np.full(15, 1 / 15), "valid")
+    return float(np.std(values[7:-7] - mean))
+
+
+def _window_sigma(values: Floats, width: int) -> float:
+    """How far the means of two stretches of ``width`` rows lie apart, ``width`` rows between."""
+    mean = np.convolve(values, np.full(width, 1 / width), "valid")
+    apart = mean[2 * width :] - mean[: -2 * width] if len(mean) > 2 * width else np.diff(mean)
+    if not len(apart):
+        return 0.0
+    return float(np.sqrt(np.mean(apart**2)))
