@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,8 +15,9 @@ from edge_agent.evaluation.detection import Verdicts, judge
 from edge_agent.evaluation.onset import onset_finding
 from edge_agent.finding import Finding, IncidentPhase
 
-LOOK_ROWS = 300
-"""From its true onset an event is looked at this many rows later, or at its end."""
+LOOK_ROWS = {"machine": 300, "process": 1800}
+"""From its true onset an event is looked at this many rows later, or at its end: a plant under
+closed-loop control takes its time."""
 BASELINE_ROWS = 400
 LEAST_BASELINE = 60
 QUIET_STEP = 400
@@ -46,12 +48,13 @@ def cases_of(dataset: Dataset, card: Card, warmup: int, *, incidents: bool) -> I
         if run.to_failure:
             continue
         others = [one for one in donors.get(run.equipment, []) if one.name != run.name]
+        strangers = [one for name, group in donors.items() if name != run.equipment for one in group]
         verdicts = judge(run, warmup, donors.get(run.equipment, [])) if incidents else None
         for event in run.events:
             yield Case(
                 run.name,
                 frozenset(event.fault.split("+")),
-                _from_onset(run, event, others, card),
+                _from_onset(run, event, others, strangers, card),
                 _from_incident(verdicts, event, card) if verdicts else None,
             )
         yield from _quiet(run, card)
@@ -68,15 +71,36 @@ def _rows(run: Run, start: int, end: int) -> NDArray[np.float64]:
     return run.recording.values[run.first + start : run.first + end]
 
 
-def _from_onset(run: Run, event: Event, others: list[Run], card: Card) -> Finding | None:
-    last = min(event.end, event.start + LOOK_ROWS)
+def _from_onset(
+    run: Run, event: Event, others: list[Run], strangers: list[Run], card: Card
+) -> Finding | None:
+    last = min(event.end, event.start + LOOK_ROWS[card.kind])
     if run.lead_in >= LEAST_BASELINE:
         normal = _rows(run, max(0, event.gap - BASELINE_ROWS), event.gap)
     elif others:
         normal = _donated(run, event, others[-1], last)
+    elif strangers:
+        normal = _sister(run, event, strangers, last)
     else:
         return None
     return _onset(run, normal, event.start, last, card)
+
+
+def _sister(run: Run, event: Event, strangers: list[Run], last: int) -> NDArray[np.float64]:
+    """Normal rows of another machine of the kind, moved to this one's level: only how much a signal
+    scatters can be compared with it."""
+    columns = run.recording.columns
+    known = [one for one in strangers if one.recording.columns == columns]
+    if not known:
+        return np.empty((0, len(columns)))
+    normal = np.concatenate([_rows(one, 0, BASELINE_ROWS) - _level(one, 0, BASELINE_ROWS) for one in known])
+    return normal + _level(run, event.start, last)
+
+
+def _level(run: Run, start: int, end: int) -> NDArray[np.float64]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column may be empty
+        return np.nanmedian(_rows(run, start, end), axis=0)
 
 
 def _donated(run: Run, event: Event, donor: Run, last: int) -> NDArray[np.float64]:
@@ -134,6 +158,6 @@ def _quiet(run: Run, card: Card) -> Iterator[Case]:
         if tried == QUIET_MAX or (run.truth[:onset] != NORMAL).any():
             return
         normal = _rows(run, onset - BASELINE_ROWS, onset)
-        last = min(stop, onset + LOOK_ROWS)
+        last = min(stop, onset + LOOK_ROWS[card.kind])
         tried += 1
         yield Case(run.name, frozenset(), _onset(run, normal, onset, last, card), None)
