@@ -57,6 +57,9 @@ class CardSignal(Section):
     physical: tuple[float, float] | None = None
     """What the sensor can measure at all; a value outside is the sensor's fault."""
 
+    drifts: bool = False
+    """It wanders by itself, with room, season or load: a small shift of it says little."""
+
     @model_validator(mode="after")
     def _ranges_ascend(self) -> CardSignal:
         for name, limits in (("normal", self.normal), ("physical", self.physical)):

@@ -37,6 +37,10 @@ UNKNOWN_SPREAD: Mapping[float, float] = {0.03: 0.10, 0.15: 0.20, 0.35: 0.35, 0.6
 FREE_SIGNALS = 5.0
 CALM_SCALE = 1.2
 MOVED_SCALE = 6.0
+STRONG_SCALE = 25.0
+"""The same for a symptom that the card calls clear."""
+DRIFT = 4.0
+"""The sigma of a signal that drifts by itself is divided by this."""
 CONTRARY = 0.04
 """Chance that a symptom comes the other way round."""
 NOTABLE = 3.0
@@ -73,7 +77,7 @@ class Ranking:
 def rank(card: Card, finding: Finding) -> Ranking:
     """Rank the faults of ``card`` by the evidence of ``finding``."""
     table = table_of(card)
-    evidence = finding.evidence
+    evidence = [_calmed(card, one) for one in finding.evidence]
     temper = min(1.0, math.sqrt(FREE_SIGNALS / max(1, len(evidence))))
     scores = _others(evidence, temper)
     prior = math.log((1.0 - UNKNOWN_PRIOR - NOTHING_PRIOR) / max(1, len(card.faults)))
@@ -90,6 +94,18 @@ def rank(card: Card, finding: Finding) -> Ranking:
         key=lambda pair: (-pair[1], pair[0]),
     )
     return Ranking(tuple(ranked), max(0.0, 1.0 - sum(p for _, p in ranked)))
+
+
+def _calmed(card: Card, one: SignalEvidence) -> SignalEvidence:
+    """Evidence of a signal that drifts by itself, with its sigma taken for what it is worth."""
+    known = card.signals.get(one.signal)
+    if known is None or not known.drifts or one.direction not in (Direction.UP, Direction.DOWN):
+        return one
+    sigma = one.sigma / DRIFT
+    calm = abs(sigma) < NOTABLE
+    return one.model_copy(
+        update={"sigma": sigma, "direction": Direction.NORMAL if calm else one.direction}
+    )
 
 
 def _others(evidence: Sequence[SignalEvidence], temper: float) -> dict[str, float]:
@@ -123,7 +139,8 @@ def _log_chance(expected: Expectation, one: SignalEvidence) -> float:
     trust, calm = expected.trust, _density("calm", one)
     match expected.direction:
         case Direction.UP | Direction.DOWN:
-            ways = (_up(one), _down(one))
+            scale = STRONG_SCALE if expected.strong else MOVED_SCALE
+            ways = (_moved(one, 1.0, scale), _moved(one, -1.0, scale))
             right, wrong = ways if expected.direction is Direction.UP else ways[::-1]
             chance = trust * right + CONTRARY * wrong + max(0.01, 1 - trust - CONTRARY) * calm
         case Direction.NOISY:
@@ -166,14 +183,14 @@ def _down(one: SignalEvidence) -> float:
     return _moved(one, -1.0)
 
 
-def _moved(one: SignalEvidence, side: float) -> float:
+def _moved(one: SignalEvidence, side: float, scale: float = MOVED_SCALE) -> float:
     seen = SEEN["moved"]
     if one.direction in seen:
         return seen[one.direction]
     z = distance(one) * side
     if z < 0:
         return 1e-6
-    return (1.0 - sum(seen.values())) / (MOVED_SCALE * (1.0 + z / MOVED_SCALE) ** 2)
+    return (1.0 - sum(seen.values())) / (scale * (1.0 + z / scale) ** 2)
 
 
 def _circumstances(

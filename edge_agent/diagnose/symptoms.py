@@ -24,6 +24,8 @@ class Expectation:
 
     direction: Direction
     trust: float
+    strong: bool = False
+    """It is expected to go far."""
 
 
 Table = Mapping[str, Mapping[str, Expectation]]
@@ -61,7 +63,7 @@ def _expectations(
 
 def _formal(text: str) -> Expectation:
     hedge, word = symptom_parts(text)
-    return Expectation(Direction(SYMPTOM_WORDS[word]), HEDGED_TRUST[hedge])
+    return Expectation(Direction(SYMPTOM_WORDS[word]), HEDGED_TRUST[hedge], hedge == "clearly")
 
 
 def read_text(text: str, words: Mapping[str, frozenset[str]]) -> dict[str, Expectation]:

@@ -15,9 +15,8 @@ from edge_agent.evaluation.detection import Verdicts, judge
 from edge_agent.evaluation.onset import onset_finding
 from edge_agent.finding import Finding, IncidentPhase
 
-LOOK_ROWS = {"machine": 300, "process": 1800}
-"""From its true onset an event is looked at this many rows later, or at its end: a plant under
-closed-loop control takes its time."""
+LOOK_SHARE, LOOK_ROWS = 0.75, 1800
+"""From its true onset an event is looked at once this share of it, or so many rows, are past."""
 BASELINE_ROWS = 400
 LEAST_BASELINE = 60
 QUIET_STEP = 400
@@ -74,16 +73,29 @@ def _rows(run: Run, start: int, end: int) -> NDArray[np.float64]:
 def _from_onset(
     run: Run, event: Event, others: list[Run], strangers: list[Run], card: Card
 ) -> Finding | None:
-    last = min(event.end, event.start + LOOK_ROWS[card.kind])
+    last = event.start + min(LOOK_ROWS, max(30, int(LOOK_SHARE * (event.end - event.start))))
+    last = min(event.end, last)
+    between = None
     if run.lead_in >= LEAST_BASELINE:
         normal = _rows(run, max(0, event.gap - BASELINE_ROWS), event.gap)
     elif others:
         normal = _donated(run, event, others[-1], last)
+        between = _between(others)
     elif strangers:
         normal = _sister(run, event, strangers, last)
     else:
         return None
-    return _onset(run, normal, event.start, last, card)
+    return _onset(run, normal, event.start, last, card, between)
+
+
+def _between(donors: list[Run]) -> NDArray[np.float64] | None:
+    """(S,) standard deviation of the signals' levels over fault-free recordings."""
+    columns = donors[0].recording.columns
+    alike = [one for one in donors if one.recording.columns == columns]
+    if len(alike) < 2:
+        return None
+    levels = [_level(one, 0, len(one.truth)) for one in alike]
+    return np.asarray(np.std(levels, axis=0, ddof=1), np.float64)
 
 
 def _sister(run: Run, event: Event, strangers: list[Run], last: int) -> NDArray[np.float64]:
@@ -107,19 +119,27 @@ def _donated(run: Run, event: Event, donor: Run, last: int) -> NDArray[np.float6
     """Normal rows of another recording; of the same hours where both count whole days."""
     whole_day = len(donor.truth) == len(run.truth)
     if whole_day:
-        return _rows(donor, event.start, len(donor.truth))
+        return _rows(donor, 0, last)
     return _rows(donor, max(0, len(donor.truth) - max(BASELINE_ROWS, last)), len(donor.truth))
 
 
-def _onset(run: Run, normal: NDArray[np.float64], start: int, last: int, card: Card) -> Finding:
+def _onset(
+    run: Run,
+    normal: NDArray[np.float64],
+    start: int,
+    last: int,
+    card: Card,
+    between: NDArray[np.float64] | None = None,
+) -> Finding:
     # The diagnoser sees no date: time counts from the onset.
     return onset_finding(
         NAME,
         run.recording.columns,
         normal,
         _rows(run, start, last),
-        (0.0, float(last - start)),
+        (0.0, float(last - start) * (run.recording.period_s or 1.0)),
         card,
+        between,
     )
 
 
@@ -158,6 +178,6 @@ def _quiet(run: Run, card: Card) -> Iterator[Case]:
         if tried == QUIET_MAX or (run.truth[:onset] != NORMAL).any():
             return
         normal = _rows(run, onset - BASELINE_ROWS, onset)
-        last = min(stop, onset + LOOK_ROWS[card.kind])
+        last = min(stop, onset + QUIET_STEP)
         tried += 1
         yield Case(run.name, frozenset(), _onset(run, normal, onset, last, card), None)

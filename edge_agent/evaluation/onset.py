@@ -26,6 +26,8 @@ NOISY_RATIO = 2.5
 """Ratio of the scatter around a running mean to its normal one that counts as noisy."""
 SINGLE_ROW_SHARE = 0.25
 """A shift smaller than this many standard deviations of single rows is no symptom, however sure."""
+SWINGS = 4
+"""Changes of side that make an oscillation: two periods."""
 ABSURD = 1e15
 EVIDENCE_MAX = 60
 
@@ -37,12 +39,15 @@ def onset_finding(
     fault: Floats,
     times: tuple[float, float],
     card: Card,
+    between: Floats | None = None,
 ) -> Finding:
-    """``normal``: (N, S) rows before the onset, ``fault``: (M, S) rows since; ``times``: source
+    """``between``: (S,) how far levels lie apart from one fault-free recording to another, where
+    ``normal`` was taken from another recording. ``normal``: (N, S) rows before the onset, ``fault``: (M, S) rows since; ``times``: source
     time of onset and of the last row."""
     entries = []
     for index, name in enumerate(columns):
-        entry = _compare(normal[:, index], fault[:, index])
+        apart = float(between[index]) if between is not None else 0.0
+        entry = _compare(normal[:, index], fault[:, index], apart)
         if entry is not None:
             entries.append((name, entry))
     entries.sort(key=lambda pair: (pair[1]["direction"] is Direction.NORMAL, -_size(pair[1])))
@@ -75,7 +80,7 @@ def _size(entry: Mapping[str, object]) -> float:
     return abs(sigma) if isinstance(sigma, float) else 0.0
 
 
-def _compare(normal: Floats, fault: Floats) -> dict[str, object] | None:
+def _compare(normal: Floats, fault: Floats, apart: float) -> dict[str, object] | None:
     """One signal; None where it says nothing in either stretch."""
     before, after = _clean(normal), _clean(fault)
     if len(before) < 10 or len(after) < 5:
@@ -87,6 +92,8 @@ def _compare(normal: Floats, fault: Floats) -> dict[str, object] | None:
         single = 0.0
     level = float(np.mean(before[-width:]))
     spread = max(_window_sigma(before, width), scatter / math.sqrt(width), single * 0.1)
+    if math.isfinite(apart):
+        spread = math.hypot(spread, apart)
     now = float(np.mean(after[-width:]))
     if spread == 0.0:
         if now == level:
@@ -94,10 +101,13 @@ def _compare(normal: Floats, fault: Floats) -> dict[str, object] | None:
         spread = max(1e-9, 1e-3 * abs(level))
     sigma = float(np.clip((now - level) / spread, -99.0, 99.0))
     shifted = abs(sigma) >= LEAST_SIGMA and abs(now - level) >= SINGLE_ROW_SHARE * single
+    swings = _swings(before, after)
+    if swings and abs(float(np.mean(after)) - level) < 2.0 * float(np.std(after)):
+        shifted = False
     direction = Direction.NORMAL
     if shifted:
         direction = Direction.UP if sigma > 0 else Direction.DOWN
-    elif scatter > 0 and _roughness(after) > NOISY_RATIO * scatter:
+    elif swings or (scatter > 0 and _roughness(after) > NOISY_RATIO * scatter):
         direction = Direction.NOISY
     elif scatter > 0 and len(after) >= 60 and float(np.ptp(after[-60:])) == 0.0:
         direction = Direction.FROZEN
@@ -124,6 +134,31 @@ def _roughness(values: Floats) -> float:
         return float(np.std(np.diff(values))) / math.sqrt(2.0)
     mean = np.convolve(values, np.full(15, 1 / 15), "valid")
     return float(np.std(values[7:-7] - mean))
+
+
+def _swings(before: Floats, after: Floats) -> bool:
+    """Whether it goes up and down, at least twice, far more than it did over as long a time."""
+    size = min(len(after), len(before))
+    if size < 30:
+        return False
+    usual = float(np.median([np.std(_level_out(one)) for one in _pieces(before, size)]))
+    swing = _level_out(after)
+    amplitude = float(np.std(swing))
+    if amplitude <= NOISY_RATIO * usual or amplitude < 1e-9 * abs(float(np.mean(after))):
+        return False
+    sides = np.sign(swing[np.abs(swing) > 0.5 * amplitude])
+    return int(np.count_nonzero(np.diff(sides))) >= SWINGS
+
+
+def _pieces(values: Floats, size: int) -> list[Floats]:
+    return [values[at : at + size] for at in range(0, len(values) - size + 1, size)]
+
+
+def _level_out(values: Floats) -> Floats:
+    """Without its straight-line trend."""
+    at = np.arange(len(values), dtype=np.float64)
+    slope, offset = np.polyfit(at, values, 1)
+    return np.asarray(values - slope * at - offset, np.float64)
 
 
 def _window_sigma(values: Floats, width: int) -> float:
