@@ -47,7 +47,9 @@ def cases_of(dataset: Dataset, card: Card, warmup: int, *, incidents: bool) -> I
         if run.to_failure:
             continue
         others = [one for one in donors.get(run.equipment, []) if one.name != run.name]
-        strangers = [one for name, group in donors.items() if name != run.equipment for one in group]
+        strangers = [
+            one for name, group in donors.items() if name != run.equipment for one in group
+        ]
         verdicts = judge(run, warmup, donors.get(run.equipment, [])) if incidents else None
         for event in run.events:
             yield Case(
@@ -75,27 +77,37 @@ def _from_onset(
 ) -> Finding | None:
     last = event.start + min(LOOK_ROWS, max(30, int(LOOK_SHARE * (event.end - event.start))))
     last = min(event.end, last)
-    between = None
+    between: NDArray[np.float64] | None = None
     if run.lead_in >= LEAST_BASELINE:
         normal = _rows(run, max(0, event.gap - BASELINE_ROWS), event.gap)
     elif others:
         normal = _donated(run, event, others[-1], last)
-        between = _between(others)
+        between = _between(others, strangers)
     elif strangers:
         normal = _sister(run, event, strangers, last)
+        between = np.full(len(run.recording.columns), np.inf)
     else:
         return None
     return _onset(run, normal, event.start, last, card, between)
 
 
-def _between(donors: list[Run]) -> NDArray[np.float64] | None:
-    """(S,) standard deviation of the signals' levels over fault-free recordings."""
-    columns = donors[0].recording.columns
-    alike = [one for one in donors if one.recording.columns == columns]
-    if len(alike) < 2:
-        return None
-    levels = [_level(one, 0, len(one.truth)) for one in alike]
-    return np.asarray(np.std(levels, axis=0, ddof=1), np.float64)
+def _between(others: list[Run], strangers: list[Run]) -> NDArray[np.float64] | None:
+    """(S,) standard deviation of a machine's levels from one fault-free recording to another: its
+    own, else the median over other machines of the kind; None where nothing tells."""
+    columns = others[0].recording.columns
+    machines: dict[str, list[Run]] = {}
+    for one in (*others, *strangers):
+        if one.recording.columns == columns:
+            machines.setdefault(one.equipment, []).append(one)
+    spreads = {
+        name: np.std([_level(one, 0, len(one.truth)) for one in runs], axis=0, ddof=1)
+        for name, runs in machines.items()
+        if len(runs) > 1
+    }
+    own = spreads.get(others[0].equipment)
+    if own is not None:
+        return np.asarray(own, np.float64)
+    return np.asarray(np.median(list(spreads.values()), axis=0)) if spreads else None
 
 
 def _sister(run: Run, event: Event, strangers: list[Run], last: int) -> NDArray[np.float64]:
@@ -105,7 +117,9 @@ def _sister(run: Run, event: Event, strangers: list[Run], last: int) -> NDArray[
     known = [one for one in strangers if one.recording.columns == columns]
     if not known:
         return np.empty((0, len(columns)))
-    normal = np.concatenate([_rows(one, 0, BASELINE_ROWS) - _level(one, 0, BASELINE_ROWS) for one in known])
+    normal = np.concatenate(
+        [_rows(one, 0, BASELINE_ROWS) - _level(one, 0, BASELINE_ROWS) for one in known]
+    )
     return normal + _level(run, event.start, last)
 
 

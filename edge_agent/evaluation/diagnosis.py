@@ -64,7 +64,8 @@ class Score:
         by_truth: dict[str, list[bool]] = defaultdict(list)
         for truth, place, _, _ in self.answers:
             by_truth[truth].append(place == 0)
-        pairs = [(p, place == 0) for _, place, p, _ in self.answers]
+        # A missed event publishes no probability: it would flatter both figures.
+        pairs = [(p, place == 0) for _, place, p, _ in self.answers if p > 0]
         named = [place == 0 for _, place, _, diagnosed in self.answers if diagnosed]
         return {
             "top1": _share(place == 0 for _, place, _, _ in self.answers),
@@ -73,8 +74,9 @@ class Score:
             "undetermined": _share(not diagnosed for *_, diagnosed in self.answers),
             "published_top1": round(sum(named) / total, 4),
             "right_when_diagnosed": _share(named) if named else None,
-            "brier": round(sum((p - right) ** 2 for p, right in pairs) / total, 4),
+            "brier": round(sum((p - right) ** 2 for p, right in pairs) / max(1, len(pairs)), 4),
             "ece": calibration_error(pairs),
+            "answered": len(pairs),
             "confusion": {truth: dict(row) for truth, row in sorted(self.confusion.items())},
         }
 
@@ -93,9 +95,7 @@ def calibration_error(pairs: Sequence[tuple[float, bool]]) -> float:
     bins: dict[int, list[tuple[float, bool]]] = defaultdict(list)
     for p, right in pairs:
         bins[min(BINS - 1, int(p * BINS))].append((p, right))
-    gaps = (
-        abs(sum(p for p, _ in one) - sum(right for _, right in one)) for one in bins.values()
-    )
+    gaps = (abs(sum(p for p, _ in one) - sum(right for _, right in one)) for one in bins.values())
     return round(sum(gaps) / max(1, len(pairs)), 4)
 
 

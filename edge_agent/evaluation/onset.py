@@ -9,7 +9,7 @@ at least the scatter of single rows over √w.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,23 +41,30 @@ def onset_finding(
     card: Card,
     between: Floats | None = None,
 ) -> Finding:
-    """``between``: (S,) how far levels lie apart from one fault-free recording to another, where
-    ``normal`` was taken from another recording. ``normal``: (N, S) rows before the onset, ``fault``: (M, S) rows since; ``times``: source
-    time of onset and of the last row."""
-    entries = []
+    """What ``fault`` shows against ``normal``.
+
+    normal: (N, S) rows before the onset; fault: (M, S) rows since; times: source time of the onset
+    and of the last row; between: (S,) how far levels lie apart from one fault-free recording to
+    another, where ``normal`` comes from another one, infinite where its level says nothing.
+    """
+    entries: list[tuple[str, _Compared]] = []
     for index, name in enumerate(columns):
         apart = float(between[index]) if between is not None else 0.0
         entry = _compare(normal[:, index], fault[:, index], apart)
         if entry is not None:
             entries.append((name, entry))
-    entries.sort(key=lambda pair: (pair[1]["direction"] is Direction.NORMAL, -_size(pair[1])))
+    entries.sort(key=lambda pair: (pair[1].direction is Direction.NORMAL, -abs(pair[1].sigma)))
     evidence = tuple(
         SignalEvidence(
             id=f"e{number}",
             signal=name,
             unit=card.signals[name].unit if name in card.signals else "",
-            since=None if entry["direction"] is Direction.NORMAL else times[0],
-            **entry,
+            baseline=entry.baseline,
+            now=entry.now,
+            sigma=entry.sigma,
+            direction=entry.direction,
+            shape=entry.shape,
+            since=None if entry.direction is Direction.NORMAL else times[0],
         )
         for number, (name, entry) in enumerate(entries[:EVIDENCE_MAX], 1)
     )
@@ -75,12 +82,15 @@ def onset_finding(
     )
 
 
-def _size(entry: Mapping[str, object]) -> float:
-    sigma = entry["sigma"]
-    return abs(sigma) if isinstance(sigma, float) else 0.0
+class _Compared(NamedTuple):
+    baseline: float
+    now: float
+    sigma: float
+    direction: Direction
+    shape: Shape
 
 
-def _compare(normal: Floats, fault: Floats, apart: float) -> dict[str, object] | None:
+def _compare(normal: Floats, fault: Floats, apart: float) -> _Compared | None:
     """One signal; None where it says nothing in either stretch."""
     before, after = _clean(normal), _clean(fault)
     if len(before) < 10 or len(after) < 5:
@@ -92,8 +102,9 @@ def _compare(normal: Floats, fault: Floats, apart: float) -> dict[str, object] |
         single = 0.0
     level = float(np.mean(before[-width:]))
     spread = max(_window_sigma(before, width), scatter / math.sqrt(width), single * 0.1)
-    if math.isfinite(apart):
-        spread = math.hypot(spread, apart)
+    if math.isnan(apart):
+        apart = 0.0
+    spread = math.hypot(spread, apart)
     now = float(np.mean(after[-width:]))
     if spread == 0.0:
         if now == level:
@@ -115,13 +126,7 @@ def _compare(normal: Floats, fault: Floats, apart: float) -> dict[str, object] |
     if shifted:
         half = float(np.mean(after[: max(5, len(after) // 4)]))
         shape = Shape.STEP if abs(half - level) > 0.6 * abs(now - level) else Shape.RAMP
-    return {
-        "baseline": float(f"{level:.6g}"),
-        "now": float(f"{now:.6g}"),
-        "sigma": round(sigma, 2),
-        "direction": direction,
-        "shape": shape,
-    }
+    return _Compared(float(f"{level:.6g}"), float(f"{now:.6g}"), round(sigma, 2), direction, shape)
 
 
 def _clean(values: Floats) -> Floats:
