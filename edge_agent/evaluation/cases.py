@@ -81,7 +81,7 @@ def _from_onset(
     if run.lead_in >= LEAST_BASELINE:
         normal = _rows(run, max(0, event.gap - BASELINE_ROWS), event.gap)
     elif others:
-        normal = _donated(run, event, others[-1], last)
+        normal = _donated(run, others[-1], last)
         between = _between(others, strangers)
     elif strangers:
         normal = _sister(run, event, strangers, last)
@@ -129,7 +129,7 @@ def _level(run: Run, start: int, end: int) -> NDArray[np.float64]:
         return np.nanmedian(_rows(run, start, end), axis=0)
 
 
-def _donated(run: Run, event: Event, donor: Run, last: int) -> NDArray[np.float64]:
+def _donated(run: Run, donor: Run, last: int) -> NDArray[np.float64]:
     """Normal rows of another recording; of the same hours where both count whole days."""
     whole_day = len(donor.truth) == len(run.truth)
     if whole_day:
@@ -187,11 +187,9 @@ def _from_incident(verdicts: Verdicts, event: Event, card: Card) -> Finding | No
 def _quiet(run: Run, card: Card) -> Iterator[Case]:
     """Windows of normal rows, compared as if a fault began in their middle."""
     stop = run.lead_in
-    tried = 0
-    for onset in range(BASELINE_ROWS, stop - 60, QUIET_STEP):
-        if tried == QUIET_MAX or (run.truth[:onset] != NORMAL).any():
+    for onset in range(BASELINE_ROWS, stop - 60, QUIET_STEP)[:QUIET_MAX]:
+        if (run.truth[:onset] != NORMAL).any():
             return
         normal = _rows(run, onset - BASELINE_ROWS, onset)
         last = min(stop, onset + QUIET_STEP)
-        tried += 1
         yield Case(run.name, frozenset(), _onset(run, normal, onset, last, card), None)

@@ -219,11 +219,11 @@ class ModelRun:
         return {"model": Ranking(tuple(own), 0.0), "combined": combine(rules, completion)}
 
     def report(self) -> dict[str, Any]:
-        """Means per diagnosis. What is published holds verified statements only: the share here
-        is of what the model wrote."""
+        """Means per diagnosis. ``verified_share`` is of the sentences that the model wrote (None
+        where it wrote none); the others are not published."""
         count = max(1, len(self._seconds))
         return {
-            "verified_share": 1.0,
+            "verified_share": round(self._stood / self._said, 4) if self._said else None,
             "model_sentences": self._said,
             "model_sentences_verified": self._stood,
             "model_failures": self._failed,
