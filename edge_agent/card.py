@@ -30,6 +30,17 @@ SYMPTOM_WORDS: dict[str, str] = {
 }
 """What an engineer may write for a symptom → the direction that the evidence carries."""
 
+HEDGES: tuple[str, ...] = ("may", "clearly")
+"""Words before a symptom: ``may rises`` is believed less, ``clearly falls`` more."""
+
+
+def symptom_parts(word: str) -> tuple[str, str]:
+    """A symptom as (hedge or empty, symptom word): ``"may fluctuates"`` → ``("may",
+    "fluctuates")``."""
+    first, _, rest = word.partition(" ")
+    return (first, rest) if first in HEDGES and rest else ("", word)
+
+
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 
@@ -45,6 +56,9 @@ class CardSignal(Section):
     """Usual range in operation; leaving it is evidence whatever the baseline says."""
     physical: tuple[float, float] | None = None
     """What the sensor can measure at all; a value outside is the sensor's fault."""
+
+    drifts: bool = False
+    """It wanders by itself, with room, season or load: a small shift of it says little."""
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> CardSignal:
@@ -64,7 +78,10 @@ class CardFault(Section):
     description: Text
     """What happens and what it does to the signals, in plain language."""
     symptoms: dict[str, str] = {}
-    """Optional, formal: signal → ``rises``, ``falls``, ``noisy``, ``frozen`` or ``unchanged``."""
+    """Optional, formal: signal → ``rises``, ``falls``, ``noisy``, ``frozen`` or ``unchanged``, with
+    ``may`` or ``clearly`` before it where it is uncertain or always seen."""
+    development: Literal["", "sudden", "slow", "days"] = ""
+    """How it comes about: at once, over minutes or hours, over days; empty: either way."""
     severity: Severity = Severity.WARNING
     """How urgent it is."""
     actions: tuple[Text, ...] = ()
@@ -73,9 +90,12 @@ class CardFault(Section):
     @model_validator(mode="after")
     def _known_words(self) -> CardFault:
         for signal, word in self.symptoms.items():
-            if word not in SYMPTOM_WORDS:
+            if symptom_parts(word)[1] not in SYMPTOM_WORDS:
                 allowed = ", ".join(SYMPTOM_WORDS)
-                raise ValueError(f"symptoms.{signal} = {word!r}: write one of {allowed}")
+                raise ValueError(
+                    f"symptoms.{signal} = {word!r}: write one of {allowed}; "
+                    "'may' or 'clearly' may stand before it"
+                )
         return self
 
 

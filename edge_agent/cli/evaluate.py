@@ -78,3 +78,30 @@ def _show(report: dict[str, object]) -> None:
     for row in rows:
         table.add_row(str(row["name"]), *("" if row.get(k) is None else str(row[k]) for k in keys))
     Console().print(table)
+
+
+@app.command()
+def diagnose(
+    folder: Annotated[Path, typer.Argument(help="A data set's folder, or a folder of them.")],
+    card: Annotated[
+        Path | None,
+        typer.Option(help="Equipment card, or a folder of them; default: the set's own."),
+    ] = None,
+    rules_only: Annotated[bool, typer.Option("--rules-only", help="Ask no model.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    warmup: Annotated[int, typer.Option(min=30, help="Rows to learn from, not scored.")] = 400,
+    model: Annotated[str, typer.Option(help="Catalogue name or GGUF file.")] = "smollm2-135m",
+    onset_only: Annotated[
+        bool, typer.Option("--onset-only", help="Leave out the pipeline's own incidents.")
+    ] = False,
+) -> None:
+    """Diagnose each labelled event from its true onset and from the pipeline's incident."""
+    from edge_agent.cli.evaluate_diagnosis import report_sets, show
+
+    sets = report_sets(
+        folder, card, warmup, None if rules_only else model, incidents=not onset_only
+    )
+    if as_json:
+        typer.echo(json.dumps({"sets": sets}))
+    else:
+        show(sets)

@@ -23,9 +23,10 @@ from edge_agent.finding import Finding
 from edge_agent.job import Job
 from edge_agent.level import Level, Spent
 
-MODEL_WEIGHT: Mapping[str, float] = {"embedded": 0.1, "1.2b": 0.35, "2.8b": 0.5, "4.5b": 0.6}
+MODEL_WEIGHT: Mapping[str, float] = {"embedded": 0.0, "1.2b": 0.35, "2.8b": 0.5, "4.5b": 0.6}
 """Exponent of the model's likelihood beside the rules' by tier. The embedded model picks a fault
-hardly better than chance, so it is hardly heard."""
+hardly better than chance: at 0.1 it took the calibration error on a pump rig from 0.11 to 0.24
+and made no event right, so it is not heard (docs/decisions/0090)."""
 ALTERNATIVES = 4
 
 
@@ -44,7 +45,7 @@ def combine(ranking: Ranking, completion: Completion | None) -> Ranking:
     """p ∝ rules · model^weight over the candidates that the model weighed; the others and ``other``
     keep the rules' share (a log-linear pool, Genest & Zidek 1986)."""
     chances = completion.probabilities.get(FAULT_CHOICE, {}) if completion else {}
-    weight = MODEL_WEIGHT.get(completion.model.tier, 0.1) if completion else 0.0
+    weight = MODEL_WEIGHT.get(completion.model.tier, 0.0) if completion else 0.0
     weighed = [(fault, p) for fault, p in ranking.faults if fault in chances]
     mass = sum(p for _, p in weighed)
     pooled = {fault: p * max(chances[fault], 1e-6) ** weight for fault, p in weighed}

@@ -43,7 +43,12 @@ CONNECTING = frozenset(_CONNECTING_TEXT.split())
 def verified(text: str, finding: Finding, card: Card) -> str:
     """The sentences of ``text`` that stand, in order."""
     vocabulary = words_of(_known_texts(finding, card)) | CONNECTING
-    return " ".join(one for one in _SENTENCE.split(text) if one and holds(one, finding, vocabulary))
+    return " ".join(one for one in sentences(text) if holds(one, finding, vocabulary))
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of ``text``."""
+    return [one for one in _SENTENCE.split(text) if one]
 
 
 def holds(sentence: str, finding: Finding, vocabulary: frozenset[str]) -> bool:

@@ -32,13 +32,18 @@ def _minimal(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadConfig(f"{path}: cannot be read as JSON: {error}") from None
-    if not isinstance(document, dict) or not isinstance(document.get("columns"), dict):
-        raise BadConfig(f"{path}: an object with `columns` (name → meaning [unit]) is expected")
+    columns = document.get("columns", {}) if isinstance(document, dict) else None
+    if not isinstance(columns, dict) or not ({"columns", "fault_catalogue"} & document.keys()):
+        raise BadConfig(
+            f"{path}: an object with `columns` (name → meaning [unit]) or `fault_catalogue` "
+            "(name → description) is expected"
+        )
     signals = {}
-    for name, text in document["columns"].items():
+    for name, text in columns.items():
         unit = _UNIT.search(str(text))
         meaning = _UNIT.sub("", str(text)).strip()
         signals[name] = {"unit": unit[1] if unit else "", "meaning": meaning[:300]}
+    period = document.get("sample_period_s")
     catalogue = document.get("fault_catalogue") or {}
     faults = [
         {"id": name, "title": name.replace("_", " "), "description": str(text)}
@@ -47,7 +52,8 @@ def _minimal(path: Path) -> dict[str, Any]:
     return {
         "equipment": str(document.get("equipment", path.parent.name)),
         "description": str(document.get("description", "")),
-        "sample_period_s": document.get("sample_period_s"),
+        # Several recordings may have a period each; then it is learned.
+        "sample_period_s": period if isinstance(period, (int, float)) else None,
         "signals": signals,
         "faults": faults,
     }

@@ -10,10 +10,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge_agent.card import SYMPTOM_WORDS, Card, CardFault
+from edge_agent.card import SYMPTOM_WORDS, Card, CardFault, symptom_parts
 from edge_agent.finding import Direction
 
 FORMAL_TRUST = 0.85
+HEDGED_TRUST: Mapping[str, float] = {"": FORMAL_TRUST, "may": 0.5, "clearly": 0.95}
 READ_TRUST = 0.6
 
 
@@ -23,6 +24,8 @@ class Expectation:
 
     direction: Direction
     trust: float
+    strong: bool = False
+    """It is expected to go far."""
 
 
 Table = Mapping[str, Mapping[str, Expectation]]
@@ -54,11 +57,13 @@ def _expectations(
     fault: CardFault, words: Mapping[str, frozenset[str]]
 ) -> Mapping[str, Expectation]:
     if fault.symptoms:
-        return {
-            signal: Expectation(Direction(SYMPTOM_WORDS[word]), FORMAL_TRUST)
-            for signal, word in fault.symptoms.items()
-        }
+        return {signal: _formal(word) for signal, word in fault.symptoms.items()}
     return read_text(f"{fault.title}. {fault.description}", words)
+
+
+def _formal(text: str) -> Expectation:
+    hedge, word = symptom_parts(text)
+    return Expectation(Direction(SYMPTOM_WORDS[word]), HEDGED_TRUST[hedge], hedge == "clearly")
 
 
 def read_text(text: str, words: Mapping[str, frozenset[str]]) -> dict[str, Expectation]:

@@ -40,6 +40,8 @@ class Verdicts:
     opened: tuple[int, ...]
     """Rows in which an incident opened or reopened."""
     findings: tuple[Finding, ...]
+    shift: float = 0.0
+    """Seconds that were added to the recording's times."""
 
 
 @dataclass
@@ -137,7 +139,7 @@ def _stream(run: Run, learn: int, donor: Run | None) -> Verdicts:
         score[row] = state.score if state else 0.0
     name = donor.name if donor else "own"
     scored_from = 0 if donor else learn
-    return Verdicts(run, name, scored_from, alarm, score, tuple(opened), tuple(findings))
+    return Verdicts(run, name, scored_from, alarm, score, tuple(opened), tuple(findings), shift)
 
 
 def rows_of(run: Run, shift: float) -> Iterator[list[Reading]]:
