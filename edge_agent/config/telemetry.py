@@ -88,6 +88,7 @@ class TelemetrySection(Section):
     sources: tuple[SourceSection, ...] = (
         SourceSection(topic="plant/{equipment}/telemetry", time="timestamp"),
     )
+    """What is read: one entry for each kind of topic."""
     inbox_messages: int = Field(default=20_000, ge=100, le=10_000_000)
     """Messages that may wait for the intake; past that the oldest are shed and counted."""
     inbox_mb: int = Field(default=16, ge=1, le=4096)
