@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.card import SYMPTOM_WORDS, Card
+from edge_agent.card import SYMPTOM_WORDS, Card, symptom_parts
 from edge_agent.cli.demo import CARDS
 from edge_agent.config.load import read_toml, validate
 from edge_agent.simulate.faults import DEFAULT_SENSOR, FaultName
@@ -15,6 +15,10 @@ from edge_agent.simulate.pump import SIMULATED_EQUIPMENT
 from edge_agent.simulate.sensors import SENSORS
 
 PATHS = sorted(CARDS.rglob("*.toml"))
+
+
+def direction(symptom: str) -> str:
+    return SYMPTOM_WORDS[symptom_parts(symptom)[1]]
 
 
 def load(name: str) -> Card:
@@ -33,20 +37,22 @@ def test_a_card_says_what_each_fault_is_and_what_to_do(path: Path) -> None:
     for fault in card.faults:
         assert len(fault.description) > 80, fault.id
         assert fault.actions, fault.id
-        assert any(SYMPTOM_WORDS[w] != "normal" for w in fault.symptoms.values()), fault.id
+        assert any(direction(w) != "normal" for w in fault.symptoms.values()), fault.id
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 def test_no_two_faults_of_a_card_have_the_same_symptoms(path: Path) -> None:
     card = load(str(path.relative_to(CARDS)))
     for one, other in combinations(card.faults, 2):
-        moved = [{s: SYMPTOM_WORDS[w] for s, w in fault.symptoms.items()} for fault in (one, other)]
+        moved = [{s: direction(w) for s, w in fault.symptoms.items()} for fault in (one, other)]
         assert moved[0] != moved[1], (one.id, other.id)
 
 
 def test_every_signal_of_a_library_card_serves_some_fault() -> None:
     for path in PATHS:
         card = load(str(path.relative_to(CARDS)))
+        if card.kind == "process" and path.parent.name != "library":
+            continue  # the card of one real plant names all that it measures, context included
         used = {signal for fault in card.faults for signal in fault.symptoms}
         idle = set(card.signals) - used
         # Mains voltage and water temperature are context; no fault of these pumps moves them.
@@ -66,7 +72,7 @@ def test_the_simulated_pumps_card_is_about_the_simulated_pump() -> None:
     }
     for fault, sensor in DEFAULT_SENSOR.items():
         described = next(f for f in card.faults if f.id == fault.value)
-        assert SYMPTOM_WORDS[described.symptoms[sensor]] != "normal"
+        assert direction(described.symptoms[sensor]) != "normal"
 
 
 def test_only_the_simulated_machine_is_labelled_simulated() -> None:
