@@ -25,8 +25,8 @@ from edge_agent.level import Level, Spent
 
 MODEL_WEIGHT: Mapping[str, float] = {"embedded": 0.0, "1.2b": 0.35, "2.8b": 0.5, "4.5b": 0.6}
 """Exponent of the model's likelihood beside the rules' by tier. The embedded model picks a fault
-hardly better than chance: at 0.1 it took the calibration error on a pump rig from 0.11 to 0.24
-and made no event right, so it is not heard (docs/decisions/0090)."""
+hardly better than chance; at 0.1 the calibration error on a pump rig rose from
+0.11 to 0.24 (docs/decisions/0012), so it is not heard."""
 ALTERNATIVES = 4
 
 

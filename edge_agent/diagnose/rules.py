@@ -15,7 +15,7 @@ signals are such unmentioned ones, by ``UNKNOWN_SPREAD``); together they are ``o
 they win the answer is undetermined.
 
 Signals are not independent: the log likelihood is tempered by √(``FREE_SIGNALS``/n), n signals, as
-if there were so many independent ones (a tempered posterior). See docs/decisions/0090.
+if there were so many independent ones (a tempered posterior). See docs/decisions/0012.
 """
 
 from __future__ import annotations

@@ -159,13 +159,12 @@ def _onset(
 
 def _from_incident(verdicts: Verdicts, event: Event, card: Card) -> Finding | None:
     times = verdicts.run.recording.times[verdicts.run.first :]
-    shift = verdicts.shift
-    first, last = float(times[event.gap]) + shift, float(times[event.end - 1]) + shift
-    inside = [
-        one
-        for one in verdicts.findings
-        if first <= one.opened_at <= last and first <= one.at <= last
-    ]
+    # As eval detect counts it: an incident that opens, or opens again, within the event.
+    opened = next((row for row in verdicts.opened if event.gap <= row < event.end), None)
+    if opened is None:
+        return None
+    first, last = float(times[opened]), float(times[event.end - 1])
+    inside = [one for one in verdicts.findings if first <= one.at - verdicts.shift <= last]
     if not inside:
         return None
     pictures: list[Finding] = []
