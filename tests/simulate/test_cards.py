@@ -21,10 +21,6 @@ action of ours."""
 OWN = [path for path in PATHS if path.stem not in RECORDED]
 
 
-def direction(word: str) -> str:
-    return SYMPTOM_WORDS[symptom_parts(word)[1]]
-
-
 def direction(symptom: str) -> str:
     return SYMPTOM_WORDS[symptom_parts(symptom)[1]]
 
