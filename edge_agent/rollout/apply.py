@@ -332,6 +332,9 @@ class ConfigRollout:
             state, reason=reason[:4000], outcome=self._outcome(state, reason), failures=failures
         )
         if by_restart:
+            # The move is saved: whatever starts from here on runs with the good settings, so
+            # these are what the report calls effective.
+            self._settings = good
             self._tell()
             self._restart(f"revision {rollout.revision} is undone")
             return
