@@ -113,7 +113,7 @@ def _phrase(one: SignalEvidence) -> str:
     match one.direction:
         case Direction.UP | Direction.DOWN:
             verb = "rose" if one.direction is Direction.UP else "fell"
-            return f"{one.signal} {verb} from {one.baseline:g} to {one.now:g}{unit}"
+            return f"{one.signal} {verb} from {one.baseline:.4g} to {one.now:.4g}{unit}"
         case Direction.NOISY:
             return f"{one.signal} fluctuates far more than usual"
         case Direction.FROZEN:

@@ -15,7 +15,7 @@ from typing import Literal
 from edge_agent.card import Card, CardFault
 from edge_agent.completion import Completion
 from edge_agent.diagnose.claims import verified
-from edge_agent.diagnose.prompt import FAULT_CHOICE, PROMPT_VERSION
+from edge_agent.diagnose.prompt import FAULT_CHOICE, PROMPT_VERSION, reasons
 from edge_agent.diagnose.rules import Ranking
 from edge_agent.diagnose.wording import explanation
 from edge_agent.diagnosis import Cost, Diagnosis, RankedFault, Severity
@@ -132,18 +132,29 @@ def _text(
     composed = explanation(finding, card, ranking, best)
     if outcome.completion is None:
         return composed, "rules", outcome.reason
-    said = read_explanation(outcome.completion.text)
-    kept = verified(said, finding, card) if best is not None and card is not None else ""
-    if not kept:
-        return composed, "model", "worded by code: no sentence of the model stood the check"
-    return f"{composed} {kept}", "model", ""
+    if best is None or card is None:
+        return composed, "rules", "no fault is named, so there is nothing for the model to explain"
+    text = outcome.completion.text
+    kept = verified(read_explanation(text), finding, card)
+    why = read_answer(text).get("why")
+    chosen = why if isinstance(why, str) and why in reasons(best) else ""
+    if not (kept or chosen):
+        return composed, "rules", "nothing that the model said stood the check"
+    told = " ".join(part for part in (composed, chosen, kept) if part)
+    reason = "" if kept else "the model chose the card's sentence; its own wording did not stand"
+    return told, "model", reason
+
+
+def read_answer(text: str) -> dict[str, object]:
+    """The model's JSON object; empty where it is none."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def read_explanation(text: str) -> str:
-    """The explanation in the model's JSON; empty where there is none."""
-    try:
-        document = json.loads(text)
-    except ValueError:
-        return ""
-    found = document.get("explanation") if isinstance(document, dict) else None
+    """The explanation in the model's answer; empty where there is none."""
+    found = read_answer(text).get("explanation")
     return " ".join(found.split()) if isinstance(found, str) else ""

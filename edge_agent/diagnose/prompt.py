@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from edge_agent.card import Card
+from edge_agent.card import Card, CardFault
 from edge_agent.completion import Choice, CompletionRequest
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.diagnose.rules import Ranking
@@ -19,7 +19,7 @@ from edge_agent.finding import Direction, Finding
 from edge_agent.job import Job
 from edge_agent.level import Allowance
 
-PROMPT_VERSION = "1"
+PROMPT_VERSION = "2"
 FAULT_CHOICE = "fault"
 CANDIDATES = 6
 """Faults that the model weighs: the best of the rules' ranking."""
@@ -27,7 +27,12 @@ CARD_FAULTS = 24
 DESCRIPTION_CHARS = 220
 DEVIATIONS = 8
 CALM = 5
-EXPLANATION_CHARS = 320
+EXPLANATION_CHARS = 240
+REASONS = 6
+REASON_CHARS = 240
+LEAST_REASON_CHARS = 12
+
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 SYSTEM = (
     "You explain machine faults to plant operators. Use only the evidence given. Write two "
@@ -47,7 +52,7 @@ def prepare(
         system=SYSTEM,
         context=describe(card),
         question=ask(job.finding, card, candidates[0], job.question),
-        json_schema=answer_schema(job.finding),
+        json_schema=answer_schema(job.finding, best_fault(card, candidates[0])),
         max_tokens=min(allowance.max_tokens, settings.max_tokens),
         choices=(
             Choice(
@@ -91,16 +96,30 @@ def ask(finding: Finding, card: Card, best: str, question: str | None) -> str:
     return "\n".join(lines)
 
 
-def answer_schema(finding: Finding) -> dict[str, Any]:
-    """Small on purpose: every token of an answer costs."""
+def best_fault(card: Card, fault_id: str) -> CardFault:
+    """The fault of ``card`` with that id."""
+    return next(fault for fault in card.faults if fault.id == fault_id)
+
+
+def reasons(fault: CardFault) -> list[str]:
+    """The sentences of the card's description of ``fault``: what the model may choose from to say
+    why the fault looks like this. They are true of the fault, whoever picks one."""
+    found = (plain(one, REASON_CHARS) for one in _SENTENCE.split(plain(fault.description, 2000)))
+    return list(dict.fromkeys(one for one in found if len(one) >= LEAST_REASON_CHARS))[:REASONS]
+
+
+def answer_schema(finding: Finding, fault: CardFault) -> dict[str, Any]:
+    """Small on purpose: every token of an answer costs. ``why`` is a choice among the card's own
+    sentences, whose rest is forced once they differ; ``explanation`` is the model's own wording."""
     ids = [one.id for one in finding.evidence] or ["e0"]
     return {
         "type": "object",
         "properties": {
+            "why": {"enum": reasons(fault) or [plain(fault.title, REASON_CHARS)]},
             "explanation": {"type": "string", "minLength": 20, "maxLength": EXPLANATION_CHARS},
             "evidence": {"type": "array", "items": {"enum": ids[:DEVIATIONS]}, "maxItems": 4},
         },
-        "required": ["explanation", "evidence"],
+        "required": ["why", "explanation", "evidence"],
         "additionalProperties": False,
     }
 

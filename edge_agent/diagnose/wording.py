@@ -76,7 +76,8 @@ def _observed(finding: Finding) -> str:
     if not away:
         return f"{finding.reason[:1].upper()}{finding.reason[1:]}."
     told = "; ".join(deviation(one) for one in away[:SHOWN])
-    more = f"; and {len(away) - SHOWN} more signals" if len(away) > SHOWN else ""
+    rest = len(away) - SHOWN
+    more = f"; and {rest} more signal{'s' if rest > 1 else ''}" if rest > 0 else ""
     since = min((one.since for one in away if one.since is not None), default=finding.opened_at)
     when = clock(since)
     text = f"Since {when}: {told}{more}." if when else f"{told}{more}."

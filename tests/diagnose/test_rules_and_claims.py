@@ -13,7 +13,7 @@ from edge_agent.card import Card, CardFault, CardSignal
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.diagnose.answer import Outcome, combine, conclude
 from edge_agent.diagnose.claims import CONNECTING, _known_texts, holds, verified, words_of
-from edge_agent.diagnose.prompt import prepare
+from edge_agent.diagnose.prompt import prepare, reasons
 from edge_agent.diagnose.rules import OTHER, rank
 from edge_agent.diagnose.symptoms import read_text, table_of
 from edge_agent.diagnose.wording import telling
@@ -138,6 +138,21 @@ def test_instructions_in_the_answer_or_in_names_change_nothing(injection: str) -
     assert attacked.explanation == clean.explanation
     assert attacked.fault == clean.fault
     assert attacked.recommended_actions == clean.recommended_actions
+
+
+def test_the_model_may_choose_among_the_cards_sentences_and_nothing_else() -> None:
+    finding = finding_of(CLOSING)
+    fault = next(one for one in pump_card().faults if one.id == CLOSING)
+    chosen = reasons(fault)[1]
+    answer = {"why": chosen, "explanation": "Buy a new pump.", "evidence": []}
+    diagnosis = concluded(finding, json.dumps(answer))
+    assert diagnosis.source == "model"
+    assert chosen in diagnosis.explanation
+    assert "Buy" not in diagnosis.explanation
+    invented = concluded(finding, json.dumps({**answer, "why": "The moon did it."}))
+    assert invented.source == "rules"
+    assert "moon" not in invented.explanation
+    assert invented.source_reason
 
 
 def test_the_model_is_heard_by_its_tier() -> None:
