@@ -110,6 +110,7 @@ class Broker:
         self._generation = 0
         self._failures = 0
         self._v5_refusals = 0
+        self._had_v5 = False
         self._no_v5_until = 0.0
         self._version = V5
         self._since: float | None = None
@@ -279,6 +280,7 @@ class Broker:
             except LinkFailed as error:
                 raise self._judge_version(error) from error
             self._v5_refusals = 0
+            self._had_v5 = self._had_v5 or self._version is V5
             self._accepted = True
             self._greet(link)
             subscribed_at = time.monotonic()
@@ -313,7 +315,9 @@ class Broker:
             # Not that either: the next attempt begins with 5 again.
             self._no_v5_until = 0.0
             return error
-        said = error.cause is Cause.NO_VERSION_5
+        # amqtt never answers a CONNECT of version 5. One that has spoken 5 to us is only frozen.
+        silent = self._link is not None and self._link.silent and not self._had_v5
+        said = error.cause is Cause.NO_VERSION_5 or silent
         closed = self._link is not None and self._link.hung_up
         self._v5_refusals = self._v5_refusals + 1 if closed or said else 0
         if not said and self._v5_refusals < 2:

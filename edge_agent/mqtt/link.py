@@ -92,6 +92,8 @@ class Link:
         self._qos_1 = True
         self.connected = False
         self.hung_up = False
+        self.silent = False
+        """It took the connection and never answered the CONNECT."""
         """Whether the broker took the connection, then closed it without an answer that we know."""
         self.ended: LinkFailed | None = None
         """Why it is over; None while it lives."""
@@ -141,6 +143,7 @@ class Link:
                 self.hung_up = self.ended is None or self.ended.cause is Cause.LOST
                 raise self.failure()
             if time.monotonic() > deadline:
+                self.silent = True
                 raise LinkFailed(f"{where}: took the connection but did not answer")
 
     def failure(self) -> LinkFailed:
