@@ -25,6 +25,7 @@ def check(
     Exit codes: 0 ready, 1 something is wrong, 78 the settings file itself is wrong.
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from edge_agent.config import load_settings
@@ -38,10 +39,14 @@ def check(
         typer.echo(json.dumps(document))
     else:
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for heading in ("", "check", "result", "what to do"):
-            table.add_column(heading, overflow="fold")
+        table.add_column("")
+        table.add_column("check", no_wrap=True)
+        table.add_column("result, and what to do", overflow="fold")
         for line in lines:
             mark = f"[{STYLES[line.mark]}]{line.mark}[/]"
-            table.add_row(mark, line.check, line.text, line.remedy)
+            text = escape(line.text) + (
+                f"\n[bold]→[/] {escape(line.remedy)}" if line.remedy else ""
+            )
+            table.add_row(mark, line.check, text)
         Console().print(table)
     raise typer.Exit(0 if ready else 1)
