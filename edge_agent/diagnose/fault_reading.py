@@ -1,0 +1,43 @@
+"""How a language model is asked what a fault's text says of each signal. Pure.
+
+The prompt is the same in training and on the gateway, so it stands in one place. The signals and the
+text form a prefix; each question about one signal continues it, and the answer is one word of
+``SIGNAL_WORDS``, read as a probability over all of them (one more question asks for the speed):
+
+    Signals: bearing temperature; flow
+    Fault: The bearing runs hot while the flow stays as it was.
+    bearing temperature: up
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edge_agent.finding import Direction
+
+SIGNAL_WORDS: tuple[str, ...] = ("up", "down", "same", "noisy", "stuck", "none")
+"""``same`` is said to stay as it was, ``none`` is not mentioned."""
+
+SPEED_WORDS: tuple[str, ...] = ("slow", "sudden", "none")
+
+WORD_DIRECTIONS: dict[str, Direction] = {
+    "up": Direction.UP,
+    "down": Direction.DOWN,
+    "same": Direction.NORMAL,
+    "noisy": Direction.NOISY,
+    "stuck": Direction.FROZEN,
+}
+"""Answer word → the direction that evidence carries; ``none`` has no direction."""
+
+
+def reading_prefix(labels: Sequence[str], text: str) -> str:
+    """The part that all questions about one fault share: the signals' labels and its text."""
+    return f"Signals: {'; '.join(labels)}\nFault: {' '.join(text.split())}\n"
+
+
+def signal_question(label: str) -> str:
+    """What follows the prefix to ask for one signal; `` up`` and so on continue it."""
+    return f"{label}:"
+
+
+SPEED_QUESTION = "speed:"
