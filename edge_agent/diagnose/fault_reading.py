@@ -1,6 +1,6 @@
 """How a language model is asked what a fault's text says of each signal. Pure.
 
-The prompt is the same in training and on the gateway, so it stands in one place. The signals and the
+The prompt is the same in training and on the gateway, so it stands in one place. Signals and
 text form a prefix; each question about one signal continues it, and the answer is one word of
 ``SIGNAL_WORDS``, read as a probability over all of them (one more question asks for the speed):
 
