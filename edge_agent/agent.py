@@ -281,7 +281,7 @@ class Agent:
         return Detection(settings.detect, cards.for_equipment, settings.agent.id)
 
     def _build_diagnosis(self) -> None:
-        loop = self._supervisor.add("diagnosis")
+        loop, jobs = self._supervisor.add("diagnosis"), self.store.jobs
         access = ModelAccess(
             self._governor,
             self._worker.complete,
@@ -290,9 +290,11 @@ class Agent:
             forbidden=self._why_no_model,
         )
         desk = Desk(
-            claim=lambda: self._persist(lambda: self.store.jobs.claim(time.time()), loop),
+            claim=lambda: self._persist(lambda: jobs.claim(time.time()), loop),
             finish=lambda *end: self._persist(lambda: self._casebook.finish(*end), loop),
-            retry=lambda *again: self._persist(lambda: self.store.jobs.retry(*again), loop),
+            retry=lambda *again: self._persist(lambda: jobs.retry(*again), loop),
+            put_back=lambda job: self._persist(lambda: jobs.put_back(job.id), loop),
+            overtaken=lambda job: jobs.overtaken(job.priority, time.time()),
             admit=access.admit,
             charge=access.charge,
             complete=access.complete,

@@ -117,7 +117,16 @@ def diagnose(finding: Finding, card: Card, settings: Settings, *, rules_only: bo
         def retry(_job_id: str, _not_before: float, _error: str) -> None:
             waiting.append(job.model_copy(update={"attempts": job.attempts + 1}))
 
-        desk = Desk(lambda: None, finish, retry, admit, charge, complete)
+        desk = Desk(
+            claim=lambda: None,
+            finish=finish,
+            retry=retry,
+            put_back=waiting.append,
+            overtaken=lambda _job: False,
+            admit=admit,
+            charge=charge,
+            complete=complete,
+        )
         attempts = 1 if rules_only else settings.diagnose.attempts
         once = settings.diagnose.model_copy(update={"attempts": attempts})
         loop = DiagnosisLoop(desk, once, lambda _name: card, AGENT_ID)

@@ -35,11 +35,15 @@ BEAT_S = 5.0
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What the loop works with. ``claim`` and ``finish`` are durable; ``retry`` takes job id, wall
-    clock and reason; ``charge`` takes completion, wall seconds and processor seconds."""
+    clock and reason; ``put_back`` returns a job that never began, its attempt uncounted;
+    ``overtaken`` tells whether a more urgent one is ready; ``charge`` takes completion, wall
+    seconds and processor seconds."""
 
     claim: Callable[[], Job | None]
     finish: Callable[[Job, Diagnosis, JobState], None]
     retry: Callable[[str, float, str], None]
+    put_back: Callable[[Job], None]
+    overtaken: Callable[[Job], bool]
     admit: Callable[[Job], Allowance]
     charge: Callable[[Completion | None, float, float], Spent]
     complete: Callable[[CompletionRequest, Callable[[], bool]], Completion]
@@ -88,7 +92,7 @@ class DiagnosisLoop:
         ranking = rank(card, job.finding) if card else Ranking((), 1.0)
         allowance = self._wait_for_allowance(job, stop)
         if allowance is None:
-            desk.retry(job.id, desk.clock(), "the agent was stopped")
+            desk.put_back(job)
             return
         state = JobState.DONE
         reason = self._why_without_model(job, card, ranking, allowance)
@@ -127,13 +131,18 @@ class DiagnosisLoop:
         )
 
     def _wait_for_allowance(self, job: Job, stop: threading.Event) -> Allowance | None:
-        """The governor's word once the job may start; None if the agent stops before."""
+        """The governor's word once the job may start; None if the agent stops before, or if a more
+        urgent job came meanwhile: energy that is saved goes to the most urgent first."""
         while True:
             self._desk.beat()
+            self._news.clear()  # before looking: what comes from now on ends the wait
             allowance = self._desk.admit(job)
             if allowance.wait_s <= 0 or not allowance.may_use_model:
                 return allowance
-            if stop.wait(min(allowance.wait_s, BEAT_S)):
+            if self._desk.overtaken(job):
+                return None
+            self._news.wait(min(allowance.wait_s, BEAT_S))
+            if stop.is_set():
                 return None
 
     def _why_without_model(

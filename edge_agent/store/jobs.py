@@ -91,6 +91,22 @@ class Jobs:
                 (not_before, error[:2000], job_id),
             )
 
+    def put_back(self, job_id: str) -> None:
+        """Queue a claimed job that never began; the claim's attempt is not counted."""
+        with self._connection.transaction():
+            self._move([job_id], JobState.QUEUED)
+            self._connection.change(
+                "UPDATE jobs SET attempts = max(0, attempts - 1) WHERE id = ?", (job_id,)
+            )
+
+    def overtaken(self, priority: int, now: float) -> bool:
+        """Whether a job more urgent than ``priority`` may start at ``now``."""
+        rows = self._connection.execute(
+            f"SELECT EXISTS (SELECT 1 FROM jobs WHERE {_READY} AND priority < :priority)",  # noqa: S608
+            {"now": now, "max_wait": MAX_WAIT_S, "priority": priority},
+        )
+        return bool(rows[0][0])
+
     def requeue_running(self) -> int:
         """At start: what was running when the agent ended runs again; its attempt stays counted."""
         return self._connection.change(

@@ -12,6 +12,7 @@ from pump_cases import completion, finding_of, job_of, pump_card
 from edge_agent.card import Card
 from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.diagnose import DiagnoseSection
+from edge_agent.config.settings import StoreSection
 from edge_agent.diagnose.library import CardLibrary, load_card
 from edge_agent.diagnose.retry import Step, decide
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
@@ -20,6 +21,7 @@ from edge_agent.errors import BadAnswer, BadConfig, Unavailable
 from edge_agent.job import Job, JobState
 from edge_agent.level import Allowance, Level, Spent
 from edge_agent.simulate.faults import FaultName
+from edge_agent.store.database import Store
 
 Model = Callable[[CompletionRequest, Callable[[], bool]], Completion]
 ANSWER = completion('{"explanation": "The flow fell.", "evidence": ["e1"]}')
@@ -39,14 +41,25 @@ def fails(error: Exception) -> Model:
 class Bench:
     """A desk on which everything that leaves the loop is kept."""
 
-    def __init__(self, model: Model, level: Level = Level.FULL, card: Card | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        level: Level = Level.FULL,
+        card: Card | None = None,
+        *,
+        wait_s: float = 0.0,
+    ) -> None:
         self.finished: list[tuple[Diagnosis, JobState]] = []
         self.retried: list[tuple[str, float, str]] = []
+        self.put_back: list[Job] = []
+        self.overtaken = False
         desk = Desk(
             claim=lambda: None,
             finish=lambda _job, diagnosis, state: self.finished.append((diagnosis, state)),
             retry=lambda *what: self.retried.append(what),
-            admit=lambda _job: Allowance(level, "as told"),
+            put_back=self.put_back.append,
+            overtaken=lambda _job: self.overtaken,
+            admit=lambda _job: Allowance(level, "as told", wait_s=wait_s),
             charge=lambda _completion, wall, cpu: Spent(wall, cpu, 4.0 * cpu, measured=False),
             complete=model,
             clock=lambda: 1.0e9,
@@ -128,6 +141,57 @@ def test_a_stop_while_the_model_works_puts_the_job_back() -> None:
     bench = Bench(stopped, card=pump_card()).work(JOB, stop)
     assert bench.finished == []
     assert bench.retried[0][:2] == (JOB.id, 1.0e9)
+
+
+def test_who_waits_for_energy_lets_a_more_urgent_job_go_first(tmp_path: Path) -> None:
+    store = Store.open(tmp_path, StoreSection(ballast_mb=0))
+    hot = JOB.finding.model_copy(update={"incident_id": "hot"})
+    urgent = job_of(hot, priority=0, created_at=2e9, attempts=0)
+    answered: list[str] = []
+    stop = threading.Event()
+
+    def admit(job: Job) -> Allowance:
+        if job.priority == 0:
+            return Allowance(Level.FULL, "the reserve is open to it")
+        store.jobs.enqueue(urgent)  # comes while the other waits; the second time it is known
+        return Allowance(Level.FULL, "saving", wait_s=0.0 if answered else 60.0)
+
+    def finish(job: Job, _diagnosis: Diagnosis, state: JobState) -> None:
+        store.jobs.finish(job, state)
+        answered.append(job.incident_id)
+        if len(answered) == 2:
+            stop.set()
+
+    desk = Desk(
+        claim=lambda: store.jobs.claim(2e9),
+        finish=finish,
+        retry=store.jobs.retry,
+        put_back=lambda job: store.jobs.put_back(job.id),
+        overtaken=lambda job: store.jobs.overtaken(job.priority, 2e9),
+        admit=admit,
+        charge=lambda _completion, wall, cpu: Spent(wall, cpu, 0.0, measured=False),
+        complete=answers,
+    )
+    store.jobs.enqueue(job_of(JOB.finding, attempts=0))
+    DiagnosisLoop(desk, DiagnoseSection(), lambda _name: pump_card(), "gw").run(stop)
+    assert answered == ["hot", JOB.incident_id]
+    waited = store.jobs.get(JOB.id)
+    assert waited is not None
+    assert waited.attempts == 1  # having waited is no attempt
+    store.close()
+
+
+def test_a_stop_while_waiting_for_energy_counts_no_attempt() -> None:
+    stop = threading.Event()
+    bench = Bench(answers, card=pump_card(), wait_s=60.0)
+    thread = threading.Thread(target=bench.work, args=(JOB, stop))
+    thread.start()
+    stop.set()
+    while thread.is_alive():
+        bench.loop.notify()
+        thread.join(0.05)
+    assert bench.put_back == [JOB]
+    assert bench.finished == []
 
 
 def test_retries_double_and_end() -> None:

@@ -38,6 +38,8 @@ def loop_on(store: Store, complete: Complete) -> DiagnosisLoop:
         claim=lambda: store.jobs.claim(time.time()),
         finish=casebook.finish,
         retry=lambda job_id, _at, why: store.jobs.retry(job_id, 0.0, why),
+        put_back=lambda job: store.jobs.put_back(job.id),
+        overtaken=lambda job: store.jobs.overtaken(job.priority, time.time()),
         admit=lambda _: Allowance(Level.FULL, "test"),
         charge=lambda _c, _w, _p: Spent(0.0, 0.0, 0.0, measured=False),
         complete=complete,
