@@ -189,7 +189,7 @@ class Agent:
             )
 
         limit = self._governor.worker_memory_mb
-        self._worker = ModelSwitch(self.settings.inference, state_dir, make, limit)
+        self._worker = ModelSwitch(self.settings.inference, state_dir, make, models_dir, limit)
         effects = ModelEffects(
             settings=lambda: self.settings,
             models_dir=lambda: models_dir,

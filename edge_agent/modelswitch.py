@@ -1,8 +1,9 @@
 """Which model answers: the one that the settings name, or one that a roll-out brought.
 
-A switch takes effect with the next job; one in flight ends on the model that it began with. The
-canary loads a new model in a worker of its own, beside the one in use where both fit into the
-memory budget, in turn with it where they do not.
+A switch takes effect with the next job; one in flight ends on the model that it began with. Where
+memory leaves no room for that model, a smaller one answers (``inference.fallbacks``) until there is
+room again. The canary loads a new model in a worker of its own, beside the one in use where both
+fit into the memory budget, in turn with it where they do not.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from edge_agent.inference.client import WorkerClient, WorkerStatus
 from edge_agent.inference.gguf import read_header
 from edge_agent.inference.manifest import BUILT_IN, Manifest, check_licence
 from edge_agent.inference.plan import fit
+from edge_agent.inference.tier import TierChoice
 from edge_agent.rollout.model_document import ModelManifest
 
 log = structlog.get_logger(__name__)
@@ -75,8 +77,9 @@ BUILT_IN_CASE = CanaryCase(
 class ModelSwitch:
     """Owns the worker clients. Thread-safe.
 
-    ``make`` builds a client for settings and a folder of its own; ``memory_limit_mb`` is what all
-    workers together may take; ``cases`` are the stored incidents that a new model must get right.
+    ``make`` builds a client for settings and a folder of its own; ``models_dir`` holds the added
+    models; ``memory_limit_mb`` is what all workers together may take; ``cases`` are the stored
+    incidents that a new model must get right.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class ModelSwitch:
         settings: InferenceSection,
         folder: Path,
         make: Callable[[InferenceSection, Path], WorkerClient],
+        models_dir: Path,
         memory_limit_mb: Callable[[], int],
         cases: Callable[[], Sequence[CanaryCase]] = lambda: (),
     ) -> None:
@@ -96,6 +100,8 @@ class ModelSwitch:
         self._name: str | None = None
         self._generation = 0
         self._trying = ""
+        self._tiers = TierChoice(settings, models_dir)
+        self._serving = settings.model
         self._worker = make(settings, folder)
 
     def complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Completion:
@@ -103,7 +109,10 @@ class ModelSwitch:
         with self._lock:
             if self._trying:
                 raise Unavailable(f"the model {self._trying} is being tried; ask again shortly")
+            old = self._follow_room()
             worker = self._worker
+        if old is not None:
+            old.close(PAUSE_GRACE_S)
         return worker.complete(request, cancelled)
 
     def status(self) -> WorkerStatus:
@@ -157,11 +166,8 @@ class ModelSwitch:
         with self._lock:
             if name == self._name:
                 return
-            self._generation += 1
-            folder = self._folder / f"worker-{self._generation % 2}"
-            folder.mkdir(parents=True, exist_ok=True)
-            old, self._worker = self._worker, self._make(self._settings_for(name), folder)
             self._name = name
+            old = self._serve(self._wanted())
         log.info("model_switched", model=name or self._settings.model)
         threading.Thread(target=old.close, args=(SWITCH_GRACE_S,), name="old-worker").start()
 
@@ -171,8 +177,28 @@ class ModelSwitch:
         bad = status.state in ("unavailable", "backing-off")
         return f"{status.model}: {status.reason or status.state}" if bad else None
 
-    def _settings_for(self, name: str | None) -> InferenceSection:
-        return self._settings.model_copy(update={"model": name}) if name else self._settings
+    def _wanted(self) -> str:
+        """The model to answer with where there is room for it."""
+        return self._name or self._settings.model
+
+    def _follow_room(self) -> WorkerClient | None:
+        """Change to the largest model that memory allows; the client to close, if it changed."""
+        room = self._memory_limit_mb()
+        model = self._tiers.choose(self._wanted(), room)
+        if model == self._serving:
+            return None
+        log.warning("model_tier", model=model, wanted=self._wanted(), room_mb=room)
+        return self._serve(model)
+
+    def _serve(self, model: str) -> WorkerClient:
+        """A client for ``model`` takes over; returns the one before it."""
+        self._generation += 1
+        folder = self._folder / f"worker-{self._generation % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = self._settings.model_copy(update={"model": model})
+        old, self._worker = self._worker, self._make(settings, folder)
+        self._serving = model
+        return old
 
     def _fits_beside(self, path: Path) -> bool:
         limit = self._memory_limit_mb()
@@ -188,7 +214,7 @@ class ModelSwitch:
     def _resume(self) -> None:
         with self._lock:
             if self._trying:
-                self._worker = self._make(self._settings_for(self._name), self._folder)
+                self._serve(self._wanted())  # the one before it was closed by the pause
                 self._trying = ""
 
     def _ask(self, worker: WorkerClient, stopped: Callable[[], bool]) -> dict[str, float]:

@@ -84,7 +84,7 @@ def reference() -> None:
     """Print a settings file with every key, its meaning and its default."""
     from edge_agent.config.reference import annotated_toml
 
-    typer.echo(annotated_toml())
+    typer.echo(annotated_toml(), nl=False)
 
 
 @app.command()

@@ -15,6 +15,9 @@ class InferenceSection(Section):
 
     model: str = "smollm2-135m"
     """A name in the catalogue (``edge-agent model list``), or a path to a GGUF file."""
+    fallbacks: tuple[str, ...] = Field(default=("smollm2-135m",), max_length=8)
+    """Smaller models, the largest first, for when memory leaves no room for ``model``; each
+    diagnosis names the one that answered. Empty: the rules answer alone then."""
     models_dir: Path | None = None
     """Where added models lie; default ``models`` in the state directory."""
     socket: Path | None = None

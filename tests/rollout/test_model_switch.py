@@ -37,7 +37,7 @@ def switch(tmp_path: Path) -> Iterator[ModelSwitch]:
 
     (tmp_path / "run").mkdir()
     settings = InferenceSection(context=1024, threads=1)
-    made = ModelSwitch(settings, tmp_path / "run", make, lambda: LIMIT_MB)
+    made = ModelSwitch(settings, tmp_path / "run", make, tmp_path / "models", lambda: LIMIT_MB)
     yield made
     made.close(0.0)
     wait_until(lambda: not any(one.name == "old-worker" for one in threading.enumerate()))
