@@ -21,6 +21,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge_agent.config.broker import MqttSection
+from edge_agent.credentials import password, tls_context
 from edge_agent.errors import Unavailable
 
 CONNECT_TIMEOUT_S = 10.0
@@ -29,14 +31,6 @@ STALL_S = 60.0
 """A broker that acknowledges nothing for this long is reported, seconds."""
 
 Row = TypeVar("Row")
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where the broker listens."""
-
-    host: str = "localhost"
-    port: int = 1883
 
 
 def telemetry_payload(at: float, values: Mapping[str, float]) -> bytes:
@@ -50,19 +44,20 @@ def telemetry_payload(at: float, values: Mapping[str, float]) -> bytes:
 class Client:
     """An ordinary MQTT client: publishes within a window, hands on what it subscribed to.
 
-    Raises ``Unavailable`` where the broker cannot be reached, refuses, or stops acknowledging.
+    Raises ``Unavailable`` where the broker cannot be reached, refuses, or stops acknowledging;
+    ``BadConfig`` for a password or certificate that cannot be read.
     """
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        settings: MqttSection,
         *,
         client_id: str = "",
         window: int = 200,
         stall_s: float = STALL_S,
         deliver: Callable[[str, bytes], None] | None = None,
     ) -> None:
-        self._endpoint = endpoint
+        self._settings = settings
         self._client_id = client_id
         self._window = window
         self._stall_s = stall_s
@@ -71,6 +66,7 @@ class Client:
         self._deliver = deliver
         self._wanted: tuple[str, ...] = ()
         self._refused = ""
+        self._last = ""
         self._client: paho.Client | None = None
         self._subscribed = threading.Event()
         self.protocol = ""
@@ -89,7 +85,7 @@ class Client:
 
     @property
     def _where(self) -> str:
-        return f"{self._endpoint.host}:{self._endpoint.port}"
+        return f"{self._settings.host}:{self._settings.port}"
 
     def connect(self) -> None:
         """Connect, MQTT 5 first. Raises ``Unavailable``."""
@@ -114,6 +110,10 @@ class Client:
             CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=protocol
         )
         client.max_inflight_messages_set(self._window)
+        if self._settings.username is not None:
+            client.username_pw_set(self._settings.username, password(self._settings))
+        if self._settings.tls.enabled:
+            client.tls_set_context(tls_context(self._settings.tls))
         connected = threading.Event()
         outcome: list[str] = []
 
@@ -139,7 +139,7 @@ class Client:
         client.on_message = self._received
         client.on_subscribe = self._heard
         try:
-            client.connect(self._endpoint.host, self._endpoint.port, keepalive=30)
+            client.connect(self._settings.host, self._settings.port, keepalive=30)
         except OSError as error:
             return error.strerror or str(error)
         client.loop_start()
@@ -180,22 +180,24 @@ class Client:
         self._connected().subscribe([(topic, 1) for topic in self._wanted])
 
     def publish(
-        self, topic: str, payload: bytes, properties: Mapping[str, str] | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        properties: Mapping[str, str] | None = None,
+        *,
+        retain: bool = False,
     ) -> None:
         """Send at QoS 1; blocks while the window of unacknowledged messages is full."""
         client = self._connected()
         self._wait_below(self._window, self._stall_s)
-        if self._refused:
-            raise Unavailable(
-                f"broker {self._where}: refused {topic}: {self._refused}; check its access list"
-            )
+        self._last = topic
         extra = None
         if properties and self.protocol == "5":
             extra = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             extra.UserProperty = list(properties.items())
         with self._acked:
             self._in_flight += 1
-        client.publish(topic, payload, qos=1, properties=extra)
+        client.publish(topic, payload, qos=1, retain=retain, properties=extra)
 
     def drain(self, timeout_s: float = STALL_S) -> None:
         """Wait until the broker has acknowledged everything. Raises ``Unavailable``."""
@@ -204,6 +206,11 @@ class Client:
     def _wait_below(self, limit: int, timeout_s: float) -> None:
         with self._acked:
             if self._acked.wait_for(lambda: self._in_flight < limit, timeout_s):
+                if self._refused:
+                    raise Unavailable(
+                        f"broker {self._where}: refused a message (the last went to {self._last}): "
+                        f"{self._refused}; check its access list"
+                    )
                 return
             waiting = self._in_flight
         raise Unavailable(

@@ -107,11 +107,10 @@ def _source(
         return _Typed(pause).watts
     if settings.govern.meter_topic is None:
         return lambda vitals: vitals.watts.value
-    from edge_agent.streaming import Client, Endpoint
+    from edge_agent.streaming import Client
 
     meter = LiveMeter(settings)
-    endpoint = Endpoint(settings.mqtt.host, settings.mqtt.port)
-    client = stack.enter_context(Client(endpoint, deliver=meter.deliver))
+    client = stack.enter_context(Client(settings.mqtt, deliver=meter.deliver))
     client.subscribe([settings.govern.meter_topic])
     return meter.watts
 

@@ -8,13 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from edge_agent.cli import fleet
+from edge_agent.cli import fleet, fleet_push
 from edge_agent.errors import BadConfig
 
 app = typer.Typer(name="config", help="Settings: look, check, sign, push.", no_args_is_help=True)
-for command in (fleet.push, fleet.rollback, fleet.status, fleet.watch, fleet.diff):
+for command in (
+    fleet_push.push,
+    fleet_push.rollback,
+    fleet.status,
+    fleet.watch,
+    fleet.diff,
+):
     app.command()(command)
-app.command("push-model")(fleet.push_model)
+app.command("push-model")(fleet_push.push_model)
 
 DEFAULT_FILE = Path("/etc/edge-agent/edge-agent.toml")
 ConfigFile = Annotated[

@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from edge_agent.cli.broker_options import BrokerFile, Host, Port, broker_of
 from edge_agent.cli.simulate import stop_on_signals
 
 if TYPE_CHECKING:
+    from edge_agent.config.broker import MqttSection
     from edge_agent.recording import Recording
 
 
@@ -31,8 +33,9 @@ def replay(
     topic: Annotated[
         str, typer.Option(help="Topic; {equipment} is replaced.")
     ] = "plant/{equipment}/telemetry",
-    host: Annotated[str, typer.Option(help="Broker's name or address.")] = "localhost",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Broker's TCP port.")] = 1883,
+    config: BrokerFile = None,
+    host: Host = "localhost",
+    port: Port = 1883,
     listing: Annotated[
         bool, typer.Option("--list", help="Only show what the file holds; publish nothing.")
     ] = False,
@@ -62,7 +65,9 @@ def replay(
     if listing:
         _show(recording, name, as_json)
         return
-    _play(recording, topic.replace("{equipment}", name), (host, port), pace, as_json)
+    _play(
+        recording, topic.replace("{equipment}", name), broker_of(config, host, port), pace, as_json
+    )
 
 
 def parse_speed(text: str) -> float | None:
@@ -85,15 +90,15 @@ def equipment_name(file: Path) -> str:
 
 
 def _play(
-    recording: Recording, topic: str, broker: tuple[str, int], pace: float | None, as_json: bool
+    recording: Recording, topic: str, broker: MqttSection, pace: float | None, as_json: bool
 ) -> None:
     import time
 
-    from edge_agent.streaming import Client, Endpoint, stream, telemetry_payload
+    from edge_agent.streaming import Client, stream, telemetry_payload
 
     console = Console(stderr=True)
     stop = stop_on_signals()
-    with Client(Endpoint(*broker)) as client, Progress(console=console, transient=True) as progress:
+    with Client(broker) as client, Progress(console=console, transient=True) as progress:
         bar = progress.add_task(f"→ {topic}", total=len(recording.times))
 
         def send(at: float, values: dict[str, float]) -> None:

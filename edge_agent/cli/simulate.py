@@ -11,16 +11,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from edge_agent.cli.broker_options import BrokerFile, Host, Port, broker_of
 from edge_agent.simulate.faults import DEFAULT_SENSOR, Fault, FaultName
 
 
 def simulate(
-    host: Annotated[
-        str, typer.Option(help="Broker's name or address.", rich_help_panel="Broker")
-    ] = "localhost",
-    port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Broker's TCP port.", rich_help_panel="Broker")
-    ] = 1883,
+    config: BrokerFile = None,
+    host: Host = "localhost",
+    port: Port = 1883,
     equipment: Annotated[
         str,
         typer.Option(help="Name of the machine: one level of a topic.", rich_help_panel="Broker"),
@@ -111,7 +109,7 @@ def simulate(
     - `edge-agent simulate --fault stuck_sensor --sensor motor_current`
     """
     from edge_agent.simulate.pump import SIMULATED_PROPERTY, pump_rows
-    from edge_agent.streaming import Client, Endpoint, stream, telemetry_payload
+    from edge_agent.streaming import Client, stream, telemetry_payload
 
     if sensor and fault not in DEFAULT_SENSOR:
         raise typer.BadParameter("--sensor goes with --fault stuck_sensor or drifting_sensor")
@@ -127,9 +125,10 @@ def simulate(
     where = topic.replace("{equipment}", equipment)
     stop = stop_on_signals()
     console = Console(stderr=True)
-    with Client(Endpoint(host, port)) as client:
+    broker = broker_of(config, host, port)
+    with Client(broker) as client:
         console.print(
-            f"simulated data → {where} at {host}:{port} (MQTT {client.protocol}), "
+            f"simulated data → {where} at {broker.host}:{broker.port} (MQTT {client.protocol}), "
             f"fault: {fault.value if fault else 'none'}; Ctrl-C ends it",
             highlight=False,
             soft_wrap=True,

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge_agent.cli.broker_options import broker_of
 from edge_agent.errors import BadConfig, Unavailable
 
 if TYPE_CHECKING:
     from edge_agent.config import Settings
+    from edge_agent.streaming import Client
 
 DIAGNOSES_KEPT = 8
 FIRST_REPORT_S = 10.0
@@ -84,9 +86,12 @@ def top(
     config: Annotated[
         Path, typer.Option("--config", "-c", help="Settings file.", envvar="EDGE_AGENT_CONFIG")
     ] = Path("/etc/edge-agent/edge-agent.toml"),
-    host: Annotated[str | None, typer.Option(help="Watch over this broker instead.")] = None,
-    port: Annotated[int, typer.Option(help="The broker's port.")] = 1883,
-    agent: Annotated[str | None, typer.Option(help="Agent to watch, with --host.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Watch this agent over MQTT instead.")] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="At this broker; default: that of --config, with its login and TLS."),
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port of --host.")] = 1883,
     prefix: Annotated[str, typer.Option(help="Topic prefix, with --host.")] = "edge",
     every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 1.0,
     once: Annotated[bool, typer.Option(help="Print one screen and end.")] = False,
@@ -94,17 +99,19 @@ def top(
 ) -> None:
     """Show power against budget, memory, heat, level, queue and the last diagnoses.
 
-    Without --host the report is read from the agent's state directory; with --host it is asked
-    for over MQTT, which works from anywhere.
+    The report is read from the agent's state directory; with --agent it is asked for over MQTT,
+    which works from anywhere.
     """
     from edge_agent.config import load_settings
 
     feed = Feed()
     with ExitStack() as stack:
-        if host is not None:
-            if agent is None:
-                raise typer.BadParameter("--host needs --agent: the name of the gateway")
-            look = _ask(stack, feed, host, port, f"{prefix}/{agent}")
+        if agent is not None:
+            line = connect_as(feed, None if host else config, host or "", port)
+            root = f"{prefix if host else load_settings(config).agent.topic_prefix}/{agent}"
+            look = _ask(stack.enter_context(line), root)
+        elif host is not None:
+            raise typer.BadParameter("--host needs --agent: the name of the gateway")
         else:
             settings = load_settings(config)
             path = _status_file(settings)
@@ -130,11 +137,15 @@ def _status_file(settings: Settings) -> Path:
     return path
 
 
-def _ask(stack: ExitStack, feed: Feed, host: str, port: int, root: str) -> Callable[[], None]:
-    """Connect and return what asks for a report. Its answers come on the network thread."""
-    from edge_agent.streaming import Client, Endpoint
+def connect_as(feed: Feed, config: Path | None, host: str, port: int) -> Client:
+    """A line to the broker whose messages go to ``feed``."""
+    from edge_agent.streaming import Client
 
-    client = stack.enter_context(Client(Endpoint(host, port), deliver=feed.deliver))
+    return Client(broker_of(config, host, port), deliver=feed.deliver)
+
+
+def _ask(client: Client, root: str) -> Callable[[], None]:
+    """What asks the agent for a report. Its answers come on the network thread."""
     client.subscribe([f"{root}/health", f"{root}/diagnosis/+", f"{root}/cmd/status/response"])
 
     def ask() -> None:

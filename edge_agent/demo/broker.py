@@ -10,9 +10,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_agent.config.broker import MqttSection
 from edge_agent.demo.children import Child
 from edge_agent.errors import Unavailable
-from edge_agent.streaming import Endpoint
 
 START_S = 30.0
 """Seconds that a broker has to open its port."""
@@ -23,7 +23,7 @@ class RunningBroker:
     """A broker that accepts connections on the loopback interface."""
 
     kind: str
-    endpoint: Endpoint
+    endpoint: MqttSection
     child: Child
 
 
@@ -66,7 +66,7 @@ def start_broker(folder: Path, kind: str = "auto") -> RunningBroker:
     except BaseException:
         child.stop()
         raise
-    return RunningBroker(name, Endpoint("127.0.0.1", port), child)
+    return RunningBroker(name, MqttSection(host="127.0.0.1", port=port), child)
 
 
 def _free_port() -> int:

@@ -7,13 +7,13 @@ import shutil
 import sys
 from pathlib import Path
 
+from edge_agent.config.broker import MqttSection
 from edge_agent.demo.children import Child
-from edge_agent.streaming import Endpoint
 
 AGENT_ID = "demo-gateway"
 
 
-def write_settings(folder: Path, endpoint: Endpoint, card: Path, learn_rows: int) -> Path:
+def write_settings(folder: Path, endpoint: MqttSection, card: Path, learn_rows: int) -> Path:
     """An ``edge-agent.toml`` in ``folder`` with the card beside it; returns its path."""
     cards = folder / "equipment"
     cards.mkdir(exist_ok=True)

@@ -16,10 +16,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from edge_agent.config.broker import MqttSection
 from edge_agent.demo.broker import start_broker
 from edge_agent.demo.children import Child
 from edge_agent.errors import EdgeAgentError, Unavailable
-from edge_agent.streaming import Client, Endpoint
+from edge_agent.streaming import Client
 
 NAMES = tuple(f"gateway-{number}" for number in range(1, 6))
 PROBATION_S = 6
@@ -108,7 +109,7 @@ def _demonstrate(folder: Path, stack: contextlib.ExitStack) -> None:
     config(folder, 0, "diff", NAMES[0], "--file", f"{NAMES[0]}.toml", *line)
 
 
-def _start_agent(folder: Path, name: str, endpoint: Endpoint) -> Child:
+def _start_agent(folder: Path, name: str, endpoint: MqttSection) -> Child:
     values = {
         "name": name,
         "host": endpoint.host,
@@ -125,13 +126,13 @@ def _start_agent(folder: Path, name: str, endpoint: Endpoint) -> Child:
     return Child(name, command, folder / f"{name}.log")
 
 
-def _start_pump(folder: Path, endpoint: Endpoint) -> Child:
+def _start_pump(folder: Path, endpoint: MqttSection) -> Child:
     where = ["--host", endpoint.host, "--port", str(endpoint.port)]
     command = [sys.executable, "-m", "edge_agent", "simulate", *where, "--speed", "1"]
     return Child("the pump", command, folder / "pump.log")
 
 
-def _wait_for_reports(endpoint: Endpoint) -> None:
+def _wait_for_reports(endpoint: MqttSection) -> None:
     """Until every agent has reported its settings."""
     heard: set[str] = set()
 

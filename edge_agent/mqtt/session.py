@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from typing import Any
 
@@ -12,8 +11,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from edge_agent.config.broker import MqttSection, TlsSection
-from edge_agent.errors import Unavailable
+from edge_agent.config.broker import MqttSection
+from edge_agent.credentials import password, tls_context
+from edge_agent.errors import BadConfig, Unavailable
 from edge_agent.mqtt.backoff import Cause
 from edge_agent.outgoing import Outgoing
 from edge_agent.telemetry import Message
@@ -52,10 +52,13 @@ def new_client(
     if version is V5:
         properties = _properties(PacketTypes.WILLMESSAGE, ContentType=will.content_type)
     client.will_set(will.topic, will.payload, qos=1, retain=will.retain, properties=properties)
-    if settings.username is not None:
-        client.username_pw_set(settings.username, _password(settings))
-    if settings.tls.enabled:
-        client.tls_set_context(tls_context(settings.tls))
+    try:
+        if settings.username is not None:
+            client.username_pw_set(settings.username, password(settings))
+        if settings.tls.enabled:
+            client.tls_set_context(tls_context(settings.tls))
+    except BadConfig as error:
+        raise LinkFailed(str(error), Cause.DENIED) from error
     return client
 
 
@@ -120,35 +123,6 @@ def as_message(message: MQTTMessage, now: float, ack: tuple[int, int, int] | Non
         expiry_s=found.get("MessageExpiryInterval"),
         ack=ack,
     )
-
-
-def tls_context(tls: TlsSection) -> ssl.SSLContext:
-    """Verified TLS, always: there is no switch to turn it off. Raises ``LinkFailed``."""
-    try:
-        context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
-        context.minimum_version = (
-            ssl.TLSVersion.TLSv1_3 if tls.minimum_version == "1.3" else ssl.TLSVersion.TLSv1_2
-        )
-        if tls.certificate is not None:
-            context.load_cert_chain(tls.certificate, tls.key)
-    except (OSError, ssl.SSLError) as error:
-        raise LinkFailed(
-            f"mqtt.tls: {error}; check ca, certificate and key", Cause.DENIED
-        ) from error
-    return context
-
-
-def _password(settings: MqttSection) -> str | None:
-    """Read at each attempt, so that a new secret needs no restart."""
-    path = settings.password_file
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LinkFailed(
-            f"mqtt.password_file {path}: {error}; make it a readable text file", Cause.DENIED
-        ) from error
 
 
 def _properties(kind: int, **values: Any) -> Properties:  # noqa: ANN401 - as paho takes them

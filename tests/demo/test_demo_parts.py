@@ -15,6 +15,7 @@ from rich.console import Console
 
 from edge_agent.cli.demo import CARDS
 from edge_agent.config import load_settings
+from edge_agent.config.broker import MqttSection
 from edge_agent.demo.broker import start_broker
 from edge_agent.demo.children import Child
 from edge_agent.demo.daemon import write_settings
@@ -26,7 +27,7 @@ from edge_agent.errors import BadConfig, BadPayload, Unavailable
 from edge_agent.finding import Direction, SignalEvidence, Window
 from edge_agent.level import Level
 from edge_agent.simulate.faults import FaultName
-from edge_agent.streaming import Client, Endpoint, telemetry_payload
+from edge_agent.streaming import Client, telemetry_payload
 
 PUMP_CARD = CARDS / "simulated-pump.toml"
 
@@ -130,7 +131,7 @@ def test_a_child_that_dies_is_reported_with_its_last_words(tmp_path: Path) -> No
 
 
 def test_the_settings_that_the_daemon_gets_are_valid(tmp_path: Path) -> None:
-    path = write_settings(tmp_path, Endpoint("127.0.0.1", 1999), PUMP_CARD, 123)
+    path = write_settings(tmp_path, MqttSection(host="127.0.0.1", port=1999), PUMP_CARD, 123)
     settings = load_settings(path)
     assert (settings.mqtt.port, settings.detect.learn_rows) == (1999, 123)
     assert (settings.diagnose.cards / "simulated-pump.toml").is_file()

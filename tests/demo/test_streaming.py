@@ -8,17 +8,19 @@ import time
 from pathlib import Path
 
 import pytest
+from authority import Authority
 from brokers import Mosquitto, free_port, wait_until
 from typer.testing import CliRunner
 
 from edge_agent.cli import app
-from edge_agent.errors import Unavailable
-from edge_agent.streaming import Client, Endpoint, stream, telemetry_payload
+from edge_agent.config.broker import MqttSection, TlsSection
+from edge_agent.errors import BadConfig, Unavailable
+from edge_agent.streaming import Client, stream, telemetry_payload
 
 RUNNER = CliRunner()
 
 
-def listen(endpoint: Endpoint, topic: str) -> tuple[Client, list[tuple[str, bytes]]]:
+def listen(endpoint: MqttSection, topic: str) -> tuple[Client, list[tuple[str, bytes]]]:
     heard: list[tuple[str, bytes]] = []
     client = Client(endpoint, deliver=lambda where, payload: heard.append((where, payload)))
     client.connect()
@@ -41,7 +43,7 @@ def test_a_recording_arrives_whole_and_in_order_as_fast_as_the_broker_takes_it(
 ) -> None:
     path = tmp_path / "machine 7.csv"
     path.write_text("t_s,a\n" + "".join(f"{i},{i}\n" for i in range(ROWS)), encoding="utf-8")
-    client, heard = listen(Endpoint(broker.host, broker.port), "plant/+/telemetry")
+    client, heard = listen(MqttSection(host=broker.host, port=broker.port), "plant/+/telemetry")
     try:
         result = RUNNER.invoke(
             app, ["replay", str(path), "--port", str(broker.port), "--speed", "max", "--json"]
@@ -89,7 +91,7 @@ def test_simulated_telemetry_says_so_in_a_user_property_and_not_in_the_payload(
 
 def test_a_broker_that_stops_acknowledging_stops_the_sender(broker: Mosquitto) -> None:
     """The window bounds what is in flight: nothing piles up in memory."""
-    client = Client(Endpoint(broker.host, broker.port), window=10, stall_s=1.0)
+    client = Client(MqttSection(host=broker.host, port=broker.port), window=10, stall_s=1.0)
     with client:
         client.publish("t", b"1")
         client.drain()
@@ -106,7 +108,7 @@ def test_a_broker_that_stops_acknowledging_stops_the_sender(broker: Mosquitto) -
 
 def test_no_broker_is_said_with_what_to_check() -> None:
     with pytest.raises(Unavailable, match="check --host and --port"):
-        Client(Endpoint("127.0.0.1", free_port())).connect()
+        Client(MqttSection(host="127.0.0.1", port=free_port())).connect()
 
 
 def test_stop_ends_a_slow_replay_at_once() -> None:
@@ -148,3 +150,23 @@ def test_list_shows_what_a_file_holds(tmp_path: Path) -> None:
     assert (facts["rows"], facts["holes"], facts["dropped"]) == (3, 1, ["note"])
     assert facts["signals"][0]["unit"] == "L/min"
     assert "flow" in RUNNER.invoke(app, ["replay", str(path), "--list"]).stdout
+
+
+@pytest.mark.filterwarnings("ignore:.*SSLSocket.*:pytest.PytestUnraisableExceptionWarning")
+def test_a_client_uses_the_certificates_of_the_settings(tmp_path: Path) -> None:
+    ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    certificate, key = ours.issue("broker")
+    config = [f"cafile {ours.ca}", f"certfile {certificate}", f"keyfile {key}"]
+    with Mosquitto(config) as broker:
+        trusting = MqttSection(
+            host="localhost", port=broker.port, tls=TlsSection(enabled=True, ca=ours.ca)
+        )
+        with Client(trusting) as client:
+            client.publish("t", b"private")
+            client.drain(10.0)
+        wary = trusting.model_copy(update={"tls": TlsSection(enabled=True, ca=theirs.ca)})
+        with pytest.raises(Unavailable, match="certificate verify failed"):
+            Client(wary).connect()
+    absent = MqttSection(username="me", password_file=tmp_path / "absent")
+    with pytest.raises(BadConfig, match="password_file"):
+        Client(absent).connect()

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from edge_agent.cli import app
 from edge_agent.cli.top import Feed
 from edge_agent.cli.top_view import screen, tokens_per_second
+from edge_agent.config.broker import MqttSection
 from edge_agent.config.govern import GovernSection
 from edge_agent.errors import Unavailable
 from edge_agent.govern.calibration import Fit, Point, fit, measure
@@ -28,7 +29,7 @@ from edge_agent.govern.gauge import Gauge
 from edge_agent.govern.governor import Governor
 from edge_agent.govern.vitals import Vitals
 from edge_agent.level import Level
-from edge_agent.streaming import Client, Endpoint
+from edge_agent.streaming import Client
 
 DIAGNOSIS: dict[str, Any] = {
     "created_at": "2026-11-23T06:00:00Z",
@@ -125,7 +126,7 @@ def test_top_asks_over_mqtt(broker: Mosquitto, report: dict[str, Any]) -> None:
                 client.publish("edge/gw-7/diagnosis/pump-1", json.dumps(DIAGNOSIS).encode())
                 client.publish("edge/gw-7/cmd/status/response", answer)
 
-    endpoint = Endpoint(broker.host, broker.port)
+    endpoint = MqttSection(host=broker.host, port=broker.port)
     with Client(endpoint, deliver=lambda _, payload: asked.put(payload)) as client:
         client.subscribe(["edge/gw-7/cmd/status"])
         thread = threading.Thread(target=play, args=[client])
