@@ -431,6 +431,7 @@ class Agent:
         self._casebook.settings = settings
         self._diagnosis.use(settings.diagnose, self._card_for)
         self._governor.apply(settings.govern)
+        self.store.use(settings.store)
         self._commands.use(settings)
         self._broker.subscribe(self._filters(settings))
         configure_logs(settings.log)
