@@ -33,6 +33,7 @@ from edge_agent.govern.governor import Governor
 from edge_agent.health import Health
 from edge_agent.inbox import Inbox
 from edge_agent.inference.client import WorkerClient
+from edge_agent.inference.tier import TierChoice
 from edge_agent.intake import Intake, IntakeEffects
 from edge_agent.life import GOVERNOR, Ending, Life
 from edge_agent.logs import configure_logs
@@ -150,8 +151,17 @@ class Agent:
             restart=self._ask_for_restart,
             report=self._report_settings,
             readings=lambda: self._intake.readings,
+            no_room=self._no_room,
             clock_trusted=clock_trusted,
         )
+
+    def _no_room(self, settings: Settings) -> str | None:
+        tiers = TierChoice(settings.inference, self._models_dir(settings))
+        reason = tiers.no_room(self._governor.worker_budget_mb(settings.govern))
+        return reason and f"govern.memory_mb = {settings.govern.memory_mb}: {reason}"
+
+    def _models_dir(self, settings: Settings) -> Path:
+        return settings.inference.models_dir or self.settings.store.state_dir / "models"
 
     def _report_model(self, report: dict[str, Any]) -> None:
         self._casebook.send(reported_message(self._casebook.root, "model", report))
@@ -178,7 +188,7 @@ class Agent:
     def _build_models(self) -> None:
         """The worker behind a switch, and the roll-out that brings other models to it."""
         state_dir = self.settings.store.state_dir
-        models_dir = self.settings.inference.models_dir or state_dir / "models"
+        models_dir = self._models_dir(self.settings)
 
         def make(settings: InferenceSection, folder: Path) -> WorkerClient:
             return WorkerClient(

@@ -36,4 +36,6 @@ class Effects:
     """Called after each change with ``reported()``."""
     readings: Callable[[], int] = lambda: 0
     """Readings decoded since the daemon was built; where they came before, they must go on."""
+    no_room: Callable[[Settings], str | None] = lambda _: None
+    """Why the memory budget of the settings holds none of their models; None where one fits."""
     clock_trusted: Callable[[], bool] = lambda: True
