@@ -20,24 +20,30 @@ from edge_agent.modelswitch import BUILT_IN_CASE, CanaryCase, ModelSwitch
 from edge_agent.rollout.effects import Memory
 from edge_agent.rollout.model_apply import ModelEffects, ModelRollout
 from edge_agent.rollout.model_decide import ModelState
+from edge_agent.rollout.model_document import ModelManifest
 
 pytestmark = pytest.mark.model
 LIMIT_MB = 900
 
 
 @pytest.fixture
-def switch(tmp_path: Path) -> Iterator[ModelSwitch]:
+def limit_mb() -> int:
+    return LIMIT_MB
+
+
+@pytest.fixture
+def switch(tmp_path: Path, limit_mb: int) -> Iterator[ModelSwitch]:
     def make(settings: InferenceSection, folder: Path) -> WorkerClient:
         return WorkerClient(
             settings,
             runtime_dir=folder,
             models_dir=tmp_path / "models",
-            memory_limit_mb=lambda: LIMIT_MB,
+            memory_limit_mb=lambda: limit_mb,
         )
 
     (tmp_path / "run").mkdir()
     settings = InferenceSection(context=1024, threads=1)
-    made = ModelSwitch(settings, tmp_path / "run", make, tmp_path / "models", lambda: LIMIT_MB)
+    made = ModelSwitch(settings, tmp_path / "run", make, tmp_path / "models", lambda: limit_mb)
     yield made
     made.close(0.0)
     wait_until(lambda: not any(one.name == "old-worker" for one in threading.enumerate()))
@@ -109,10 +115,24 @@ def test_a_real_model_is_rolled_out_and_restored(switch: ModelSwitch, tmp_path: 
 
 
 def test_a_wrong_answer_to_a_known_question_is_refused(switch: ModelSwitch, tmp_path: Path) -> None:
-    from edge_agent.rollout.model_document import ModelManifest
-
     case = CanaryCase(BUILT_IN_CASE.request, ("fault", "nothing of the kind"))
     switch._cases = lambda: (case,)
     manifest = ModelManifest(name="smol", source="file:x", sha256="0" * 64, size=1)
     with pytest.raises(BadAnswer, match="it says"):
         switch.canary(embedded(), manifest, lambda: False)
+
+
+@pytest.mark.parametrize(("limit_mb", "beside"), [(LIMIT_MB, True), (400, False)])
+def test_where_memory_holds_one_model_it_is_tried_in_turn(
+    switch: ModelSwitch, beside: bool
+) -> None:
+    in_use = switch.complete(BUILT_IN_CASE.request, lambda: False)
+    first = switch.status()
+    assert first.rss_mb > 200
+    manifest = ModelManifest(name="smol", source="file:x", sha256="0" * 64, size=1)
+    figures = switch.canary(embedded(), manifest, lambda: False)
+    assert figures["beside"] == beside
+    assert figures["tokens_per_s"] > 0
+    assert (switch.status().pid == first.pid) is beside, "the one in use made room"
+    after = switch.complete(BUILT_IN_CASE.request, lambda: False)
+    assert after.model == in_use.model
