@@ -27,7 +27,7 @@ from edge_agent.control import Control
 from edge_agent.deadletter import DeadLetters
 from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
-from edge_agent.diagnose.library import CardLibrary
+from edge_agent.diagnose.library import CardLibrary, idle_cards
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
 from edge_agent.errors import BadPayload
 from edge_agent.govern.governor import Governor
@@ -156,6 +156,7 @@ class Agent:
             report=self._report_settings,
             readings=lambda: self._intake.readings,
             no_room=self._no_room,
+            notes=self._notes,
             clock_trusted=clock_trusted,
         )
 
@@ -163,6 +164,10 @@ class Agent:
         tiers = TierChoice(settings.inference, self._models_dir(settings))
         reason = tiers.no_room(self._governor.worker_budget_mb(settings.govern))
         return reason and f"govern.memory_mb = {settings.govern.memory_mb}: {reason}"
+
+    def _notes(self, settings: Settings) -> list[str]:
+        pushed = settings.diagnose.pushed_cards
+        return idle_cards(pushed, self._intake.machines()) if pushed else []
 
     def _models_dir(self, settings: Settings) -> Path:
         return settings.inference.models_dir or self.settings.store.state_dir / "models"
