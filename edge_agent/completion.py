@@ -68,3 +68,8 @@ class Completion(Record):
     decode_seconds: float
     cpu_seconds: float
     model: ModelIdentity
+
+    def by_prompt(self, version: str) -> Completion:
+        """The same, its model saying which prompt made it."""
+        model = self.model.model_copy(update={"prompt_version": version})
+        return self.model_copy(update={"model": model})

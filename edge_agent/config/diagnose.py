@@ -31,5 +31,8 @@ class DiagnoseSection(Section):
     """A job that could not start within this time is answered by the rules, seconds."""
     max_tokens: int = Field(default=160, ge=16, le=4096)
     """Answer tokens at most; the governor may allow fewer."""
+    instructions: str = Field(default="", max_length=1000)
+    """Added to the system text of every prompt, for a model that can follow it: the plant's own
+    words, what to mention. What the model writes is checked against the evidence as before."""
     undetermined_below: float = Field(default=0.35, ge=0, le=1)
     """A best fault less probable than this is published as ``undetermined``."""

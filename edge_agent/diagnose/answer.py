@@ -15,7 +15,7 @@ from typing import Literal
 from edge_agent.card import Card, CardFault
 from edge_agent.completion import Completion
 from edge_agent.diagnose.claims import verified
-from edge_agent.diagnose.prompt import FAULT_CHOICE, PROMPT_VERSION, reasons
+from edge_agent.diagnose.prompt import FAULT_CHOICE, reasons
 from edge_agent.diagnose.rules import Ranking
 from edge_agent.diagnose.wording import explanation
 from edge_agent.diagnosis import Cost, Diagnosis, RankedFault, Severity
@@ -98,9 +98,7 @@ def conclude(
         recommended_actions=best.actions if best else (),
         source=source,
         source_reason=reason,
-        model=completion.model.model_copy(update={"prompt_version": PROMPT_VERSION})
-        if completion
-        else None,
+        model=completion.model if completion else None,
         cost=Cost(
             tokens_in=completion.tokens_in if completion else 0,
             tokens_out=completion.tokens_out if completion else 0,

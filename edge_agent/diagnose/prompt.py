@@ -8,6 +8,7 @@ length-capped and stands in the prompt as data; the engine never reads control t
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from typing import Any
 
 from edge_agent.card import Card, CardFault
@@ -49,7 +50,7 @@ def prepare(
     candidates = [fault for fault, _ in ranking.faults[:CANDIDATES]]
     return CompletionRequest(
         request_id=job.id,
-        system=SYSTEM,
+        system=system_text(settings.instructions),
         context=describe(card),
         question=ask(job.finding, card, candidates[0], job.question),
         json_schema=answer_schema(job.finding, best_fault(card, candidates[0])),
@@ -66,6 +67,18 @@ def prepare(
         threads=allowance.threads,
         deadline_s=settings.deadline_s,
     )
+
+
+def system_text(instructions: str) -> str:
+    """The system message, with the plant's own instructions after ours."""
+    own = plain(instructions, 1000)
+    return f"{SYSTEM} {own}" if own else SYSTEM
+
+
+def prompt_version(instructions: str) -> str:
+    """Which prompt made an answer: ours by number, the plant's instructions by their hash."""
+    own = plain(instructions, 1000)
+    return f"{PROMPT_VERSION}+{sha256(own.encode()).hexdigest()[:8]}" if own else PROMPT_VERSION
 
 
 def describe(card: Card) -> str:

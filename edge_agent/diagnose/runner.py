@@ -18,7 +18,7 @@ from edge_agent.card import Card
 from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.diagnose.answer import Outcome, conclude
-from edge_agent.diagnose.prompt import prepare
+from edge_agent.diagnose.prompt import prepare, prompt_version
 from edge_agent.diagnose.retry import Step, decide
 from edge_agent.diagnose.rules import Ranking, rank
 from edge_agent.diagnosis import Diagnosis
@@ -101,6 +101,7 @@ class DiagnosisLoop:
             request = prepare(job, card, ranking, allowance, settings)
             try:
                 completion = desk.complete(request, self._cancelled(stop))
+                completion = completion.by_prompt(prompt_version(settings.instructions))
             except (BadAnswer, Unavailable) as error:
                 decision = decide(error, job.attempts, settings.attempts)
                 log.warning("model_failed", job=job.id, step=decision.step, reason=str(error))

@@ -16,7 +16,7 @@ from edge_agent.govern.admission import Situation, allow, thread_limit
 from edge_agent.govern.cost import CostBook, Forecast
 from edge_agent.govern.fence import Fence, delegated_group, enclose, tighten
 from edge_agent.govern.grant import Finished, Grant, of_finished, of_stopped
-from edge_agent.govern.memory import RoomTrend, squeeze, worker_room
+from edge_agent.govern.memory import DAEMON_GROWTH_MB, RoomTrend, squeeze, worker_room
 from edge_agent.govern.meter import MeterReading, meter_watts, with_meter
 from edge_agent.govern.objections import objections
 from edge_agent.govern.patience import Waiting, bound_wait
@@ -171,6 +171,12 @@ class Governor:
         with self._lock:
             return int(self._worker_room())
 
+    def worker_budget_mb(self, settings: GovernSection) -> int:
+        """What ``settings`` would leave a worker, whatever neighbours hold now, megabytes."""
+        with self._lock:
+            mine = self._vitals.memory.daemon.resident_mb + DAEMON_GROWTH_MB
+        return max(0, int((settings.memory_mb - mine) * PLANNED_SHARE))
+
     def observe_worker(self, pid: int | None) -> None:
         """The inference worker is ``pid``; None: there is none. A new one gets a control group of
         its own where one was delegated to us."""
@@ -229,6 +235,7 @@ class Governor:
                 headroom_c=vitals.heat.headroom_c.value,
                 cores=vitals.cores,
                 busy_cores=vitals.busy_cores.value,
+                cpu_waiting_percent=vitals.pressure.cpu_some,
                 threads=thread_limit(self._settings, self._situation(), self._standing.level),
                 on_battery=vitals.supply.on_battery,
                 charge_percent=vitals.supply.charge_percent,

@@ -34,6 +34,17 @@ class TierChoice:
             return model
         return next((one for one in ladder if self._fits(one, room_mb)), model)
 
+    def no_room(self, room_mb: float) -> str | None:
+        """Why ``room_mb`` holds no model of the settings; None where one fits, or where what keeps
+        a model from loading is not memory."""
+        settings = self._settings
+        ladder = (settings.model, *settings.fallbacks)
+        if settings.socket is not None or self._unreadable(settings.model):
+            return None
+        if any(self._fits(one, room_mb) for one in ladder):
+            return None
+        return f"none of the models {', '.join(ladder)} fits into the {room_mb:.0f} MB left for it"
+
     def _unreadable(self, model: str) -> bool:
         try:
             self._header(model)

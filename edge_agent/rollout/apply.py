@@ -67,6 +67,7 @@ class ConfigRollout:
         self._restarting = False
         self._rested_s = 0.0
         self._flow = Flow()
+        self._plan_complaint: str | None = None
 
     def resume(self) -> Settings:
         """Once, at the start, before anything is built: the settings to run with. It reports
@@ -147,7 +148,8 @@ class ConfigRollout:
     def reported(self) -> dict[str, Any]:
         """What ``…/config/reported`` says, ready for JSON."""
         with self._lock:
-            return reported(self.rollout, self._settings, self._trusted_keys())
+            notes = self._effects.notes(self._settings)
+            return reported(self.rollout, self._settings, self._trusted_keys(), notes)
 
     def anchors(self) -> TrustAnchors | None:
         """The keys that may sign now; None where any document is accepted. Raises ``BadConfig``
@@ -298,11 +300,16 @@ class ConfigRollout:
     def _begin_probation(self) -> None:
         self._probation = Probation()
         self._flow = replace(self._flow, quiet_s=0.0)
+        self._plan_complaint = self._complaint_of_plan()
         self._to(S.PROBATION)
 
     def _prove(self, step_s: float, unhealthy: str | None) -> None:
         length_s = self._settings.rollout.probation_s
-        complaint = unhealthy or judge_flow(self.rollout.usual_s, self._flow.quiet_s)
+        complaint = (
+            unhealthy
+            or judge_flow(self.rollout.usual_s, self._flow.quiet_s)
+            or self._plan_complaint
+        )
         self._probation, state = judge_probation(self._probation, step_s, complaint, length_s)
         if state is S.CONFIRMED:
             self._confirm("")
@@ -313,6 +320,12 @@ class ConfigRollout:
                 self._undo(S.FAILED, f"{why}; it is tried again, alternately with the one before")
             else:
                 self._undo(S.ROLLED_BACK, why)
+
+    def _complaint_of_plan(self) -> str | None:
+        """Why no model has room with the candidate; None if none had with the last good ones."""
+        reason = self._effects.no_room(self._settings)
+        before = reason and self._effects.no_room(self._good_settings())
+        return None if before else reason
 
     def _confirm(self, reason: str) -> None:
         rollout = self.rollout

@@ -48,3 +48,16 @@ def test_a_push_that_needs_a_restart_takes_effect(broker: Mosquitto, tmp_path: P
         client.wait_for(REPORTED, state(1, "confirmed"))  # type: ignore[arg-type]
         assert "keepalive_s" in client.on(REPORTED)[-1].payload.decode()
         assert daemon.terminate() == 0
+
+
+def test_a_memory_budget_without_room_for_any_model_is_taken_back(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    config = write_settings(tmp_path, broker.port, rollout={"probation_s": 1})
+    with Client(broker.port, "edge/#") as client, Daemon(config) as daemon:
+        client.wait_for("edge/gw1/status", lambda one: one.json["state"] == "online")
+        client.say(DESIRED, desired(1, {"govern": {"memory_mb": 150}}), retain=True)
+        undone = client.wait_for(REPORTED, state(1, "rolled_back"))  # type: ignore[arg-type]
+        assert "smollm2-135m" in undone.json["reason"]
+        assert undone.json["effective"]["settings"]["govern"]["memory_mb"] > 150
+        assert daemon.terminate() == 0

@@ -14,6 +14,7 @@ from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.config.settings import StoreSection
 from edge_agent.diagnose.library import CardLibrary, load_card
+from edge_agent.diagnose.prompt import PROMPT_VERSION, prompt_version
 from edge_agent.diagnose.retry import Step, decide
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
 from edge_agent.diagnosis import Diagnosis
@@ -82,6 +83,25 @@ def test_the_models_answer_is_published_with_its_cost() -> None:
     assert diagnosis.model.prompt_version
     assert "The flow fell." in diagnosis.explanation
     assert (diagnosis.cost.tokens_out, diagnosis.cost.joules) == (40, 8.0)
+
+
+def test_the_plants_instructions_follow_ours_and_mark_the_result() -> None:
+    asked: list[CompletionRequest] = []
+
+    def model(request: CompletionRequest, _cancelled: Callable[[], bool]) -> Completion:
+        asked.append(request)
+        return ANSWER
+
+    bench = Bench(model, card=pump_card())
+    bench.work(JOB)
+    mine = DiagnoseSection(instructions="Call the tank\n the feed vessel.")
+    bench.loop.use(mine, lambda _name: pump_card())
+    bench.work(JOB)
+    assert asked[1].system == f"{asked[0].system} Call the tank the feed vessel."
+    models = [diagnosis.model for diagnosis, _ in bench.finished]
+    versions = [model.prompt_version for model in models if model is not None]
+    assert versions == [PROMPT_VERSION, prompt_version(mine.instructions)]
+    assert len(set(versions)) == 2
 
 
 @pytest.mark.parametrize("error", [BadAnswer("no JSON"), Unavailable("worker lost")])
