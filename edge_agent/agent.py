@@ -7,7 +7,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +30,7 @@ from edge_agent.detect.detection import Detection
 from edge_agent.diagnose.library import CardLibrary, idle_cards
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
 from edge_agent.errors import BadPayload
+from edge_agent.finding import Finding
 from edge_agent.govern.governor import Governor
 from edge_agent.health import Health
 from edge_agent.inbox import Inbox
@@ -272,7 +273,7 @@ class Agent:
         detection.restore(self.store.snapshots.all(BASELINE))
         effects = IntakeEffects(
             acknowledge=self._broker.ack,
-            record=lambda found: self._persist(lambda: self._casebook.record(found), loop),
+            record=lambda *found: self._persist(lambda: self._record(*found), loop),
             save_snapshots=lambda found: self.store.snapshots.put_all(BASELINE, found),
             send=self._casebook.send,
             beat=loop.beat,
@@ -289,6 +290,10 @@ class Agent:
         )
         loop.run = intake.run
         return intake
+
+    def _record(self, findings: Sequence[Finding], learned: Mapping[str, bytes]) -> None:
+        self._casebook.record(findings)
+        self.store.snapshots.put_all(BASELINE, dict(learned))
 
     def _persist(self, work: Callable[[], Result], loop: Loop) -> Result:
         """Do ``work`` durably: a full disk makes the loop wait, it does not end it."""
