@@ -29,6 +29,7 @@ from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
 from edge_agent.diagnose.library import CardLibrary, idle_cards
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
+from edge_agent.doorway import Doorway
 from edge_agent.errors import BadPayload
 from edge_agent.finding import Finding
 from edge_agent.govern.governor import Governor
@@ -374,6 +375,7 @@ class Agent:
             )
         )
         operations = Operations(self.store, self._intake, self._health.report, self._wake)
+        self._doorway = Doorway(self.settings.store.state_dir, operations.local)
         self._commands = Commands(
             self.settings,
             operations.commands(),
@@ -430,6 +432,7 @@ class Agent:
         if complaint is None and not self._broker.status().connected:
             complaint = "the broker is not reachable"
         self._rollout.tick(time.time(), complaint)
+        self._doorway.turn()
 
     def _on_desired(self, message: Message) -> None:
         self._rollout.handle_desired(message.payload, time.time())
@@ -479,6 +482,7 @@ class Agent:
         """Close everything, whatever fails: worker, broker (after its farewell), store."""
         with contextlib.ExitStack() as stack:
             stack.callback(self.store.close)
+            stack.callback(self._doorway.close)
             stack.callback(self._broker.stop)
             stack.callback(self._worker.close, 0.0)
         log.info("agent_stopped")

@@ -93,7 +93,7 @@ def soak(seed: int, hours: float, speed: float, model: str | None) -> Soak:
                 folder,
                 broker.port,
                 store={"state_dir": str(disk / "state"), "max_mb": 48, "ballast_mb": 8},
-                diagnose={"cards": str(_cards(folder))},
+                diagnose={"cards": str(cards_for_pumps(folder))},
                 inference={"model": model or str(tiny), "recycle_jobs": 50, "fallbacks": []},
                 health={"interval_s": 5},
                 log={"level": "info"},
@@ -108,7 +108,7 @@ def soak(seed: int, hours: float, speed: float, model: str | None) -> Soak:
     return result
 
 
-def _cards(folder: Path) -> Path:
+def cards_for_pumps(folder: Path) -> Path:
     """The simulated pump's card for all machines: without one, no model is asked."""
     cards = folder / "cards"
     cards.mkdir()
@@ -202,7 +202,7 @@ class Scene:
 def _live(result: Soak, scene: Scene) -> None:
     """Feed, disturb and sample until the time is up, or the daemon ended."""
     stop = threading.Event()
-    feeder = threading.Thread(target=_feed, args=(result, scene.machines, stop), name="feeder")
+    feeder = threading.Thread(target=feed, args=(result, scene.machines, stop), name="feeder")
     feeder.start()
     began = time.monotonic()
     gap_s = min(45.0, result.seconds / 20)
@@ -232,7 +232,7 @@ def _live(result: Soak, scene: Scene) -> None:
         feeder.join(30)
 
 
-def _feed(result: Soak, machines: Peer, stop: threading.Event) -> None:
+def feed(result: Soak, machines: Peer, stop: threading.Event, *, with_faults: bool = True) -> None:
     """Every machine runs well for a while, then has a fault, again and again; each its own."""
     faults = [Fault(name, onset_s=0, develop_s=60) for name in list(FaultName)[:MACHINES]]
     well = PumpLoop(1, [])
@@ -251,7 +251,8 @@ def _feed(result: Soak, machines: Peer, stop: threading.Event) -> None:
             # The machines fail one after the other, not all at once.
             turn = (row + number * FAULTY_ROWS) % (HEALTHY_ROWS + FAULTY_ROWS)
             late = turn - HEALTHY_ROWS
-            values = faulty[number][late] if late >= 0 else healthy[turn]
+            sick = late >= 0 and with_faults
+            values = faulty[number][late] if sick else healthy[turn % HEALTHY_ROWS]
             at = datetime.fromtimestamp(1.7e9 + row, UTC).isoformat()
             body = json.dumps({"timestamp": at, **values})
             machines.client.publish(f"plant/pump-{number}/telemetry", body, qos=1)
