@@ -41,11 +41,16 @@ from edge_agent.store.jobs import DONE_KEPT
 MACHINES = 4
 HEALTHY_ROWS, FAULTY_ROWS = 900, 300
 SAMPLE_S = 3.0
+FIRST_EVENT_S = 60.0
+GAP_S = 45.0
+"""Mean pause between two disturbances, seconds."""
 IN_FLIGHT = 400
 """Telemetry that may wait for the broker; beyond it the machines wait, as a slow source would."""
 DISK_MB = 96
-EVIDENCE = 10
-"""Pieces of evidence of a made-up finding: about 2 kB, as the simulated pump's findings have."""
+EVIDENCE = 13
+"""Pieces of evidence of a made-up finding: 1.9 kB, as the simulated pump's findings have."""
+SHAKE_DOWN_S = 9.0
+"""Pause between the disturbances of the warm-up: each comes a few times before it is judged."""
 WARM_UP = 0.25
 """Part of the run that is not judged: learning, first loads, caches."""
 BLOCKS = 12
@@ -205,8 +210,7 @@ def _live(result: Soak, scene: Scene) -> None:
     feeder = threading.Thread(target=feed, args=(result, scene.machines, stop), name="feeder")
     feeder.start()
     began = time.monotonic()
-    gap_s = min(45.0, result.seconds / 20)
-    next_event = gap_s
+    next_event = min(FIRST_EVENT_S, result.seconds / 10)
     running: threading.Thread | None = None
     deck: list[tuple[str, Callable[[], None]]] = []
     try:
@@ -220,7 +224,8 @@ def _live(result: Soak, scene: Scene) -> None:
                 result.events.append((round(now, 1), what))
                 running = threading.Thread(target=act, name=what)
                 running.start()
-                next_event = now + gap_s * scene.random.uniform(0.5, 1.5)
+                pause = SHAKE_DOWN_S if now < 0.8 * WARM_UP * result.seconds else GAP_S
+                next_event = now + pause * scene.random.uniform(0.5, 1.5)
             assert scene.daemon.process
             if scene.daemon.process.poll() is not None:
                 return
