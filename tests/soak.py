@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
 import tempfile
 import threading
 import time
@@ -24,7 +25,7 @@ from typing import Any
 
 from brokers import Mosquitto
 from findings import finding, job
-from mounts import fill, small_disk
+from mounts import fill, mounting, small_disk
 from peer import Peer
 from plant import REPOSITORY, Daemon, write_settings
 
@@ -113,6 +114,13 @@ def soak(seed: int, hours: float, speed: float, model: str | None) -> Soak:
     return result
 
 
+def _may_mount() -> bool:
+    try:
+        return not subprocess.run(mounting("true"), capture_output=True, check=False).returncode
+    except FileNotFoundError:
+        return False
+
+
 def cards_for_pumps(folder: Path) -> Path:
     """The simulated pump's card for all machines: without one, no model is asked."""
     cards = folder / "cards"
@@ -124,7 +132,7 @@ def cards_for_pumps(folder: Path) -> Path:
 
 @contextmanager
 def _disk(folder: Path) -> Iterator[Path]:
-    if os.geteuid() == 0:
+    if _may_mount():
         with small_disk(folder / "disk", DISK_MB) as disk:
             yield disk
     else:
