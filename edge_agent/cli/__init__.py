@@ -11,6 +11,7 @@ import typer
 
 from edge_agent.cli import bench, evaluate, jobs, model
 from edge_agent.cli.calibrate import calibrate
+from edge_agent.cli.card import app as card_app
 from edge_agent.cli.check import check
 from edge_agent.cli.config import app as config_app
 from edge_agent.cli.decode import decode
@@ -44,6 +45,7 @@ app.command()(simulate)
 app.command()(replay)
 app.command()(top)
 app.command()(calibrate)
+app.add_typer(card_app)
 app.add_typer(bench.app)
 app.add_typer(model.app)
 app.add_typer(jobs.app)
