@@ -162,15 +162,18 @@ class Broker:
             link.publish(outgoing, delivery)
         return delivery
 
-    def ack(self, message: Message) -> None:
-        """The message's effect is durable. One from an earlier connection is left alone: its
+    def ack(self, *messages: Message) -> None:
+        """The messages' effects are durable. One from an earlier connection is left alone: its
         packet id may belong to another message by now, and the broker sends it again anyway."""
-        if message.ack is None:
+        asked = [message.ack for message in messages if message.ack is not None]
+        if not asked:
             return
-        generation, mid, _ = message.ack
         link = self._link
-        if link is None or link.generation != generation or not link.ack(mid):
-            self._stale_acks += 1
+        taken = 0
+        if link is not None:
+            current = link.generation
+            taken = link.ack([mid for generation, mid, _ in asked if generation == current])
+        self._stale_acks += len(asked) - taken
 
     def reset(self, reason: str) -> None:
         """Give this connection up and begin another one."""
