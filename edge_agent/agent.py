@@ -222,7 +222,15 @@ class Agent:
         def shed(message: Message) -> None:
             self._broker.ack(message)
 
-        self._inbox = Inbox(telemetry.inbox_messages, telemetry.inbox_mb * MEGABYTE, on_shed=shed)
+        def lane_of(topic: str) -> str:
+            return self._intake.lane_of(topic)
+
+        self._inbox = Inbox(
+            telemetry.inbox_messages,
+            telemetry.inbox_mb * MEGABYTE,
+            lane_of=lane_of,
+            on_shed=shed,
+        )
         self._control_inbox = Inbox(CONTROL_MESSAGES, CONTROL_MB * MEGABYTE, on_shed=shed)
 
     def _build_broker(self) -> Broker:

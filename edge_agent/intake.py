@@ -111,6 +111,10 @@ class Intake:
         if requests:
             self._effects.send(*requests)
 
+    def lane_of(self, topic: str) -> str:
+        """Whose messages come on ``topic``, for the inbox; called in the network thread."""
+        return self._decoder.lane_of(topic)
+
     def decoding(self) -> dict[str, Any]:
         """The decoder's report, for health."""
         return self._decoder.report()
