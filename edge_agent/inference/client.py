@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import structlog
 from pydantic import ValidationError
 
-from edge_agent.completion import Completion, CompletionRequest
+from edge_agent.completion import Completion, CompletionRequest, Reading, ReadingRequest
 from edge_agent.config.inference import InferenceSection
 from edge_agent.errors import BadAnswer, BadConfig, Unavailable
 from edge_agent.inference import frame
@@ -35,6 +35,8 @@ CONNECT_S = 30.0
 LONGEST_SOCKET_PATH = 100
 """Bytes; the kernel takes 107."""
 
+Request = CompletionRequest | ReadingRequest
+Reply = TypeVar("Reply", Completion, Reading)
 WorkerState = Literal["stopped", "ready", "busy", "unavailable", "backing-off"]
 
 
@@ -88,14 +90,28 @@ class WorkerClient:
 
     def complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Completion:
         """One answer. Raises ``BadAnswer`` (the model's fault) or ``Unavailable``."""
+        return self._ask("complete", "completion", request, Completion, cancelled)
+
+    def read(self, request: ReadingRequest, cancelled: Callable[[], bool]) -> Reading:
+        """Words' probabilities after questions about texts. Raises as ``complete``."""
+        return self._ask("read", "reading", request, Reading, cancelled)
+
+    def _ask(
+        self,
+        verb: str,
+        noun: str,
+        request: Request,
+        kind: type[Reply],
+        cancelled: Callable[[], bool],
+    ) -> Reply:
         try:
             connection, process = self._connect()
             with self._lock:
                 self._running += 1
             try:
                 with connection:
-                    reply = self._exchange(connection, process, request, cancelled)
-                return self._read(reply, process)
+                    reply = self._exchange(connection, process, verb, request, cancelled)
+                return self._parsed(reply, process, noun, kind)
             finally:
                 with self._lock:
                     self._running -= 1
@@ -245,7 +261,8 @@ class WorkerClient:
         self,
         connection: socket.socket,
         process: WorkerProcess | None,
-        request: CompletionRequest,
+        verb: str,
+        request: Request,
         cancelled: Callable[[], bool],
     ) -> dict[str, Any]:
         """Send the request, wait for its end; the clock of its deadline starts with the work."""
@@ -253,7 +270,7 @@ class WorkerClient:
         heard = time.monotonic()
         connection.settimeout(READ_S)
         try:
-            frame.send(connection, {"complete": request.model_dump(mode="json")})
+            frame.send(connection, {verb: request.model_dump(mode="json")})
             while True:
                 if cancelled():
                     raise Unavailable("the request was cancelled")
@@ -301,7 +318,9 @@ class WorkerClient:
             process.stop(0)
         log.warning("worker_lost", losses=self._breaker.losses)
 
-    def _read(self, reply: dict[str, Any], process: WorkerProcess | None) -> Completion:
+    def _parsed(
+        self, reply: dict[str, Any], process: WorkerProcess | None, noun: str, kind: type[Reply]
+    ) -> Reply:
         rss = reply.get("rss_mb")
         with self._lock:
             self._jobs += 1
@@ -315,11 +334,11 @@ class WorkerClient:
                 raise BadAnswer(text)
             raise Unavailable(text)
         try:
-            completion = Completion.model_validate(reply.get("completion"))
+            parsed = kind.model_validate(reply.get(noun))
         except ValidationError as error:
             raise self._broken(process, f"its reply is malformed ({error.error_count()})") from None
         self._reason = ""
-        return completion
+        return parsed
 
     def _recycle(self, process: WorkerProcess | None) -> None:
         """Replace a worker that has done its jobs or has grown; only between requests."""
@@ -339,7 +358,7 @@ READ_S = 5.0
 """A message that has begun to arrive is complete within this time, or the worker is broken."""
 
 
-def _too_late(request: CompletionRequest, *, stalled: bool) -> str:
+def _too_late(request: Request, *, stalled: bool) -> str:
     if stalled:
         return "the inference worker showed no sign of life and was replaced"
     return f"the inference worker did not answer within {request.deadline_s:g} s and was replaced"

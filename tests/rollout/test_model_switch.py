@@ -11,16 +11,22 @@ from pathlib import Path
 
 import pytest
 from brokers import wait_until
+from pump_cases import finding_of, job_of, pump_card
 
+from edge_agent.canary import BUILT_IN_CASE, CanaryCase, Marks, refuse_if_worse, stored_cases
+from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.config.inference import InferenceSection
 from edge_agent.config.load import parse_settings
+from edge_agent.diagnose.prompt import FAULT_CHOICE
 from edge_agent.errors import BadAnswer
 from edge_agent.inference.client import WorkerClient
-from edge_agent.modelswitch import BUILT_IN_CASE, CanaryCase, ModelSwitch
+from edge_agent.inference.shape_model import SHAPES, make_shape_model
+from edge_agent.modelswitch import ModelSwitch
 from edge_agent.rollout.effects import Memory
 from edge_agent.rollout.model_apply import ModelEffects, ModelRollout
 from edge_agent.rollout.model_decide import ModelState
 from edge_agent.rollout.model_document import ModelManifest
+from edge_agent.simulate.faults import FaultName
 
 pytestmark = pytest.mark.model
 LIMIT_MB = 900
@@ -114,12 +120,41 @@ def test_a_real_model_is_rolled_out_and_restored(switch: ModelSwitch, tmp_path: 
     assert switch.status().model == "smollm2-135m"
 
 
-def test_a_wrong_answer_to_a_known_question_is_refused(switch: ModelSwitch, tmp_path: Path) -> None:
-    case = CanaryCase(BUILT_IN_CASE.request, ("fault", "nothing of the kind"))
-    switch._cases = lambda: (case,)
-    manifest = ModelManifest(name="smol", source="file:x", sha256="0" * 64, size=1)
-    with pytest.raises(BadAnswer, match="it says"):
-        switch.canary(embedded(), manifest, lambda: False)
+def test_a_new_model_is_compared_with_the_one_in_use(switch: ModelSwitch) -> None:
+    answer = switch.complete(BUILT_IN_CASE.request, lambda: False)
+    chances = answer.probabilities[FAULT_CHOICE]
+    known = max(chances, key=lambda option: chances[option])
+    switch._cases = lambda: (CanaryCase(BUILT_IN_CASE.request, known),)
+    manifest = ModelManifest(name="twin", source="file:x", sha256="0" * 64, size=1)
+    twin = switch.canary(embedded(), manifest, lambda: False)
+    assert (twin["right"], twin["right_before"], twin["cases"]) == (1.0, 1.0, 1.0)
+
+
+def test_a_model_that_knows_less_writes_too_slowly_or_no_answer_is_refused(
+    tmp_path: Path, switch: ModelSwitch
+) -> None:
+    better, worse = Marks(right=2, of=3, tokens_per_s=9.0), Marks(right=1, of=3, tokens_per_s=9.0)
+    refuse_if_worse(better, worse)
+    refuse_if_worse(worse, None)
+    with pytest.raises(BadAnswer, match="of 3 stored incidents it names 1, the model in use 2"):
+        refuse_if_worse(worse, better)
+    with pytest.raises(BadAnswer, match=r"0\.05 tokens/s"):
+        refuse_if_worse(Marks(3, 3, 0.05), better)
+    random = tmp_path / "random.gguf"
+    make_shape_model(random, SHAPES["arcee-tiny"], "F32", tokenizer=None)
+    manifest = ModelManifest(name="random", source="file:x", sha256="0" * 64, size=1)
+    with pytest.raises(BadAnswer, match="did not end within 96 tokens"):
+        switch.canary(random, manifest, lambda: False)
+
+
+def test_stored_incidents_become_questions_with_known_answers() -> None:
+    finding = finding_of(FaultName.OUTLET_VALVE_CLOSING)
+    twin = finding.model_copy(update={"incident_id": "again"})
+    vague = finding.model_copy(update={"evidence": (), "fingerprint": "nothing"})
+    jobs = [job_of(one) for one in (vague, finding, twin)]
+    cases = stored_cases(jobs, lambda _: pump_card(), DiagnoseSection())
+    assert [case.expected for case in cases] == ["outlet_valve_closing"]
+    assert cases[0].request.greedy
 
 
 @pytest.mark.parametrize(("limit_mb", "beside"), [(LIMIT_MB, True), (400, False)])
