@@ -89,16 +89,19 @@ class Broker:
         settings: MqttSection,
         *,
         client_id: str,
-        will: Outgoing,
+        will: Outgoing | Callable[[], Outgoing],
         birth: Callable[[], Outgoing],
         deliver: Callable[[Message], None],
         on_lost: Callable[[str], None] = _ignore,
         filters: FilterMemory | None = None,
     ) -> None:
-        """``deliver`` is called in the network thread and must only enqueue. ``on_lost`` hears of a
+        """``will``: the same for ever, or made for each connection, before its ``birth``.
+        ``deliver`` is called in the network thread and must only enqueue. ``on_lost`` hears of a
         session that the broker forgot."""
         self._settings = settings
-        self._identity = Identity(settings.client_id or client_id, will)
+        self._make_will = will
+        self._client_id = settings.client_id or client_id
+        self._identity = self._new_identity()
         self._birth = birth
         self._deliver = deliver
         self._on_lost = on_lost
@@ -271,6 +274,7 @@ class Broker:
     def _connect_and_serve(self) -> None:
         self._version = self._choose_version()
         generation = self._generation + 1
+        self._identity = self._new_identity()
         link = Link(self._settings, self._identity, self._version, generation, self._deliver)
         try:
             self._generation = generation
@@ -300,6 +304,10 @@ class Broker:
             self._link = None
             self._since = time.time()
             link.close("stopped")
+
+    def _new_identity(self) -> Identity:
+        will = self._make_will
+        return Identity(self._client_id, will if isinstance(will, Outgoing) else will())
 
     def _choose_version(self) -> MQTTProtocolVersion:
         if self._settings.protocol != "auto":

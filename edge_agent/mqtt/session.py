@@ -46,7 +46,7 @@ def new_client(
         CallbackAPIVersion.VERSION2,
         deliver=deliver,
         client_id=client_id,
-        clean_session=None if version is V5 else False,
+        clean_session=None if version is V5 else not settings.session_expiry_s,
         protocol=version,
         reconnect_on_failure=False,
         manual_ack=True,
@@ -72,7 +72,7 @@ def new_client(
 
 def session_options(settings: MqttSection, version: MQTTProtocolVersion) -> dict[str, Any]:
     """Options of CONNECT that keep the session: the broker stores what arrives while we are away
-    (``clean_session=False`` says the same in 3.1.1)."""
+    (``clean_session=False`` says the same in 3.1.1). With an expiry of 0 there is none to keep."""
     if version is not V5:
         return {}
     properties = _properties(
@@ -81,7 +81,7 @@ def session_options(settings: MqttSection, version: MQTTProtocolVersion) -> dict
         ReceiveMaximum=settings.receive_maximum,
         MaximumPacketSize=settings.max_packet_kb * 1024,
     )
-    return {"clean_start": False, "properties": properties}
+    return {"clean_start": not settings.session_expiry_s, "properties": properties}
 
 
 def subscription(
