@@ -43,6 +43,7 @@ from edge_agent.model_access import ModelAccess
 from edge_agent.modelswitch import ModelSwitch
 from edge_agent.mqtt.broker import Broker, FilterMemory
 from edge_agent.operations import Operations
+from edge_agent.presence import HostPresence
 from edge_agent.publish.message import reported_message, rfc3339, status_message
 from edge_agent.publish.publisher import Backlog, Line, Publisher
 from edge_agent.rollout.apply import ConfigRollout
@@ -99,6 +100,7 @@ class Agent:
         self._build_models()
         self._build_inboxes()
         self._broker = self._build_broker()
+        self._presence = self._build_presence()
         self._intake = self._build_intake()
         self._build_diagnosis()
         self._build_publisher()
@@ -237,7 +239,15 @@ class Agent:
         def shed(message: Message) -> None:
             self._broker.ack(message)
 
-        self._inbox = Inbox(telemetry.inbox_messages, telemetry.inbox_mb * MEGABYTE, on_shed=shed)
+        def lane_of(topic: str) -> str:
+            return self._intake.lane_of(topic)
+
+        self._inbox = Inbox(
+            telemetry.inbox_messages,
+            telemetry.inbox_mb * MEGABYTE,
+            lane_of=lane_of,
+            on_shed=shed,
+        )
         self._control_inbox = Inbox(CONTROL_MESSAGES, CONTROL_MB * MEGABYTE, on_shed=shed)
 
     def _build_broker(self) -> Broker:
@@ -264,6 +274,12 @@ class Agent:
                 save=lambda filters: generations.save(SUBSCRIBED, json.dumps(filters).encode()),
             ),
         )
+
+    def _build_presence(self) -> HostPresence | None:
+        """What tells Sparkplug nodes that we are here, where the settings give us a name there."""
+        mqtt, host_id = self.settings.mqtt, self.settings.telemetry.sparkplug_host_id
+        client_id = mqtt.client_id or f"edge-agent-{self.settings.agent.id}"
+        return HostPresence(mqtt, client_id, host_id) if host_id else None
 
     def _build_intake(self) -> Intake:
         settings = self.settings
@@ -417,10 +433,14 @@ class Agent:
         ``reload`` asks for the settings file to be read again, which is a restart in place.
         """
         self._broker.subscribe(self._filters(self.settings))
+        if self._presence is not None:
+            self._presence.start()
         return self._life.run(stop, reload)
 
     def _tick(self) -> None:
         """What time alone moves: a revision under probation, jobs that came too late."""
+        if self._presence is not None:
+            self._presence.tend()
         complaint = self._life.complaint()
         if complaint is None and not self._broker.status().connected:
             complaint = "the broker is not reachable"
@@ -475,6 +495,8 @@ class Agent:
             stack.callback(self.store.close)
             stack.callback(self._broker.stop)
             stack.callback(self._worker.close, 0.0)
+            if self._presence is not None:
+                stack.callback(self._presence.stop)
         log.info("agent_stopped")
 
 

@@ -33,7 +33,8 @@ BATCH = 1000
 class IntakeEffects:
     """What the intake does to the world around it."""
 
-    acknowledge: Callable[[Message], None]
+    acknowledge: Callable[..., None]
+    """Acknowledge messages, each an argument."""
     record: Callable[[Sequence[Finding]], None]
     """Store findings with their messages and jobs, all or nothing; waits while the disk is full,
     so that nothing is acknowledged meanwhile."""
@@ -110,6 +111,10 @@ class Intake:
         if requests:
             self._effects.send(*requests)
 
+    def lane_of(self, topic: str) -> str:
+        """Whose messages come on ``topic``, for the inbox; called in the network thread."""
+        return self._decoder.lane_of(topic)
+
     def decoding(self) -> dict[str, Any]:
         """The decoder's report, for health."""
         return self._decoder.report()
@@ -117,9 +122,7 @@ class Intake:
     def _commit(self, findings: Sequence[Finding], batch: Sequence[Message]) -> None:
         if findings:
             self._effects.record(findings)
-        for message in batch:
-            if message.ack is not None:
-                self._effects.acknowledge(message)
+        self._effects.acknowledge(*batch)
 
     def save(self) -> None:
         """Persist the baselines that changed: what a crash may forget is bounded by this."""

@@ -33,6 +33,7 @@ RESTART_KEYS = (
     "store",
     "telemetry.inbox_messages",
     "telemetry.inbox_mb",
+    "telemetry.sparkplug_host_id",
     "detect.snapshot_s",
     "inference",
     "govern.sensor_root",

@@ -120,9 +120,7 @@ def test_each_text_is_read_as_if_alone(engine: Engine) -> None:
 
 
 def test_many_signals_and_faults_fit_by_batches(engine: Engine) -> None:
-    questions = tuple(
-        Question(text=f"signal {n}:", options=("up", "down", "x")) for n in range(60)
-    )
+    questions = tuple(Question(text=f"signal {n}:", options=("up", "down", "x")) for n in range(60))
     texts = tuple(f"Signals: many\nFault: number {n} is wrong\n" for n in range(40))
     found = engine.read(READING.model_copy(update={"texts": texts, "questions": questions}), never)
     assert (len(found.probabilities), len(found.probabilities[39])) == (40, 60)
