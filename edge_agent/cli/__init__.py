@@ -21,7 +21,9 @@ from edge_agent.cli.discover import discover
 from edge_agent.cli.replay import replay
 from edge_agent.cli.run import run
 from edge_agent.cli.simulate import simulate
+from edge_agent.cli.systemd import app as systemd_app
 from edge_agent.cli.top import top
+from edge_agent.cli.worker import worker
 from edge_agent.config.settings import LogSection
 from edge_agent.errors import BadConfig, EdgeAgentError
 from edge_agent.logs import configure_logs
@@ -36,6 +38,8 @@ app = typer.Typer(
 )
 app.add_typer(config_app)
 app.command()(run)
+app.command()(worker)
+app.add_typer(systemd_app)
 app.command()(check)
 app.command()(decode)
 app.command()(discover)
