@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -28,18 +29,23 @@ from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
 from edge_agent.diagnose.library import CardLibrary
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
+from edge_agent.diagnosis import Diagnosis
 from edge_agent.errors import BadPayload
+from edge_agent.finding import Finding
 from edge_agent.govern.governor import Governor
 from edge_agent.health import Health
 from edge_agent.inbox import Inbox
 from edge_agent.inference.client import WorkerClient
 from edge_agent.inference.tier import TierChoice
 from edge_agent.intake import Intake, IntakeEffects
+from edge_agent.job import Job, JobState
 from edge_agent.life import GOVERNOR, Ending, Life
 from edge_agent.logs import configure_logs
 from edge_agent.model_access import ModelAccess
 from edge_agent.modelswitch import ModelSwitch
 from edge_agent.mqtt.broker import Broker, FilterMemory
+from edge_agent.observation import Observation
+from edge_agent.observe.tally import Tally
 from edge_agent.operations import Operations
 from edge_agent.publish.message import reported_message, rfc3339, status_message
 from edge_agent.publish.publisher import Backlog, Line, Publisher
@@ -47,6 +53,7 @@ from edge_agent.rollout.apply import ConfigRollout
 from edge_agent.rollout.commands import Commands
 from edge_agent.rollout.effects import Effects, Memory
 from edge_agent.rollout.model_apply import ModelEffects, ModelRollout
+from edge_agent.statussocket import runtime_dir
 from edge_agent.store.database import Store
 from edge_agent.supervisor import Loop, Supervisor
 from edge_agent.telemetry import Message
@@ -257,7 +264,7 @@ class Agent:
         detection.restore(self.store.snapshots.all(BASELINE))
         effects = IntakeEffects(
             acknowledge=self._broker.ack,
-            record=lambda found: self._persist(lambda: self._casebook.record(found), loop),
+            record=lambda found: self._record(found, loop),
             save_snapshots=lambda found: self.store.snapshots.put_all(BASELINE, found),
             send=self._casebook.send,
             beat=loop.beat,
@@ -278,6 +285,14 @@ class Agent:
     def _persist(self, work: Callable[[], Result], loop: Loop) -> Result:
         """Do ``work`` durably: a full disk makes the loop wait, it does not end it."""
         return self.store.persist(work, give_up=self._draining.is_set, beat=loop.beat)
+
+    def _record(self, found: Sequence[Finding], loop: Loop) -> None:
+        self._persist(lambda: self._casebook.record(found), loop)
+        self._observation.findings(found)
+
+    def _finish(self, job: Job, diagnosis: Diagnosis, state: JobState, loop: Loop) -> None:
+        self._persist(lambda: self._casebook.finish(job, diagnosis, state), loop)
+        self._observation.diagnosis(diagnosis)
 
     def _new_decoder(self, settings: Settings) -> Decoder:
         return Decoder(settings.telemetry, settings.agent.topic_prefix, unit_of=self._cards_unit)
@@ -301,7 +316,7 @@ class Agent:
         )
         desk = Desk(
             claim=lambda: self._persist(lambda: jobs.claim(time.time()), loop),
-            finish=lambda *end: self._persist(lambda: self._casebook.finish(*end), loop),
+            finish=lambda job, made, state: self._finish(job, made, state, loop),
             retry=lambda *again: self._persist(lambda: jobs.retry(*again), loop),
             put_back=lambda job: self._persist(lambda: jobs.put_back(job.id), loop),
             overtaken=lambda job: jobs.overtaken(job.priority, time.time()),
@@ -337,6 +352,7 @@ class Agent:
 
     def _build_control(self) -> None:
         loop = self._supervisor.add("control")
+        tally = Tally()
         self._health = Health(
             sections(
                 Witnesses(
@@ -350,9 +366,12 @@ class Agent:
                     self._publisher,
                     self._governor,
                     self._worker,
+                    tally,
                 )
             )
         )
+        folder = runtime_dir(self.settings, os.environ)
+        self._observation = Observation(folder, self._health.report, tally)
         operations = Operations(self.store, self._intake, self._health.report, self._wake)
         self._commands = Commands(
             self.settings,
@@ -402,6 +421,7 @@ class Agent:
         ``reload`` asks for the settings file to be read again, which is a restart in place.
         """
         self._broker.subscribe(self._filters(self.settings))
+        self._observation.start()
         return self._life.run(stop, reload)
 
     def _tick(self) -> None:
@@ -460,6 +480,7 @@ class Agent:
             stack.callback(self.store.close)
             stack.callback(self._broker.stop)
             stack.callback(self._worker.close, 0.0)
+            stack.callback(self._observation.close)
         log.info("agent_stopped")
 
 

@@ -20,6 +20,7 @@ from edge_agent.cli.discover import discover
 from edge_agent.cli.replay import replay
 from edge_agent.cli.run import run
 from edge_agent.cli.simulate import simulate
+from edge_agent.cli.status import status
 from edge_agent.cli.top import top
 from edge_agent.config.settings import LogSection
 from edge_agent.errors import BadConfig, EdgeAgentError
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.add_typer(config_app)
 app.command()(run)
 app.command()(check)
+app.command()(status)
 app.command()(decode)
 app.command()(discover)
 app.command()(diagnose)
