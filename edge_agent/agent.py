@@ -371,7 +371,7 @@ class Agent:
             )
         )
         folder = runtime_dir(self.settings, os.environ)
-        self._observation = Observation(folder, self._health.report, tally)
+        self._observation = Observation(folder, self.settings.observe, self._health.report, tally)
         operations = Operations(self.store, self._intake, self._health.report, self._wake)
         self._commands = Commands(
             self.settings,
@@ -430,6 +430,7 @@ class Agent:
         if complaint is None and not self._broker.status().connected:
             complaint = "the broker is not reachable"
         self._rollout.tick(time.time(), complaint)
+        self._observation.tick()
 
     def _on_desired(self, message: Message) -> None:
         self._rollout.handle_desired(message.payload, time.time())
