@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import structlog
@@ -27,6 +26,7 @@ from edge_agent.control import Control
 from edge_agent.deadletter import DeadLetters
 from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
+from edge_agent.detect.machine import EquipmentStatus
 from edge_agent.diagnose.library import CardLibrary
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
 from edge_agent.diagnosis import Diagnosis
@@ -44,7 +44,7 @@ from edge_agent.logs import configure_logs
 from edge_agent.model_access import ModelAccess
 from edge_agent.modelswitch import ModelSwitch
 from edge_agent.mqtt.broker import Broker, FilterMemory
-from edge_agent.observation import Observation
+from edge_agent.observation import Observation, Sight
 from edge_agent.observe.tally import Tally
 from edge_agent.operations import Operations
 from edge_agent.publish.message import reported_message, rfc3339, status_message
@@ -53,7 +53,6 @@ from edge_agent.rollout.apply import ConfigRollout
 from edge_agent.rollout.commands import Commands
 from edge_agent.rollout.effects import Effects, Memory
 from edge_agent.rollout.model_apply import ModelEffects, ModelRollout
-from edge_agent.statussocket import runtime_dir
 from edge_agent.store.database import Store
 from edge_agent.supervisor import Loop, Supervisor
 from edge_agent.telemetry import Message
@@ -370,8 +369,14 @@ class Agent:
                 )
             )
         )
-        folder = runtime_dir(self.settings, os.environ)
-        self._observation = Observation(folder, self.settings.observe, self._health.report, tally)
+        sight = Sight(
+            self._health.report,
+            tally,
+            states=self._machine_states,
+            sessions_lost=lambda: self._broker.status().sessions_lost,
+            send=self._casebook.send,
+        )
+        self._observation = Observation(self.settings, self.store, sight)
         operations = Operations(self.store, self._intake, self._health.report, self._wake)
         self._commands = Commands(
             self.settings,
@@ -394,6 +399,11 @@ class Agent:
             beat=loop.beat,
         )
         loop.run = self._control.run
+
+    def _machine_states(self) -> dict[str, str]:
+        found = self._intake.ask(lambda detection: detection.status())
+        machines = cast("dict[str, EquipmentStatus]", found)
+        return {name: machine.state for name, machine in machines.items()}
 
     def _life_facts(self) -> dict[str, Any]:
         return {
