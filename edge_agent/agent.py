@@ -40,7 +40,7 @@ from edge_agent.inference.tier import TierChoice
 from edge_agent.intake import Intake, IntakeEffects
 from edge_agent.job import Job, JobState
 from edge_agent.life import GOVERNOR, Ending, Life
-from edge_agent.logs import configure_logs
+from edge_agent.logs import bind_everywhere, configure_logs
 from edge_agent.model_access import ModelAccess
 from edge_agent.modelswitch import ModelSwitch
 from edge_agent.mqtt.broker import Broker, FilterMemory
@@ -94,6 +94,8 @@ class Agent:
         self.store = Store.open(own.store.state_dir, own.store)
         self._rollout = ConfigRollout(document, self._memory(CONFIG), self._rollout_effects())
         self.settings = self._rollout.resume()
+        revision = self._rollout.reported().get("revision")
+        bind_everywhere(agent=self.settings.agent.id, revision=revision)
         self._supervisor = Supervisor()
         self._cards = _cards_of(self.settings)
         self._casebook = Casebook(self.store, self.settings, self._card_for, self._wake)
@@ -173,6 +175,7 @@ class Agent:
         self._casebook.send(reported_message(self._casebook.root, "model", report))
 
     def _report_settings(self, report: dict[str, Any]) -> None:
+        bind_everywhere(revision=report.get("revision"))
         self._casebook.send(reported_message(self._casebook.root, "config", report))
 
     def _ask_for_restart(self, why: str) -> None:
