@@ -17,6 +17,7 @@ from uuid import uuid4
 import structlog
 
 from edge_agent import __version__
+from edge_agent.canary import CanaryCase, stored_cases
 from edge_agent.card import Card
 from edge_agent.casebook import Casebook
 from edge_agent.config.inference import InferenceSection
@@ -27,7 +28,7 @@ from edge_agent.deadletter import DeadLetters
 from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
 from edge_agent.detect.machine import EquipmentStatus
-from edge_agent.diagnose.library import CardLibrary
+from edge_agent.diagnose.library import CardLibrary, idle_cards
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
 from edge_agent.diagnosis import Diagnosis
 from edge_agent.errors import BadPayload
@@ -70,6 +71,8 @@ CONTROL_TOPICS = ("config/desired", "model/desired", "cmd/+")
 SUBSCRIBED = "subscribed"
 CONTROL_MESSAGES = 200
 CONTROL_MB = 8
+CANARY_JOBS = 200
+"""So many of the newest diagnoses are looked through for questions to a new model."""
 FLUSH_S = 3.0
 """How long a stopping agent still sends what the broker takes, seconds."""
 MEGABYTE = 1_000_000
@@ -160,6 +163,7 @@ class Agent:
             report=self._report_settings,
             readings=lambda: self._intake.readings,
             no_room=self._no_room,
+            notes=self._notes,
             clock_trusted=clock_trusted,
         )
 
@@ -167,6 +171,10 @@ class Agent:
         tiers = TierChoice(settings.inference, self._models_dir(settings))
         reason = tiers.no_room(self._governor.worker_budget_mb(settings.govern))
         return reason and f"govern.memory_mb = {settings.govern.memory_mb}: {reason}"
+
+    def _notes(self, settings: Settings) -> list[str]:
+        pushed = settings.diagnose.pushed_cards
+        return idle_cards(pushed, self._intake.machines()) if pushed else []
 
     def _models_dir(self, settings: Settings) -> Path:
         return settings.inference.models_dir or self.settings.store.state_dir / "models"
@@ -208,7 +216,9 @@ class Agent:
             )
 
         limit = self._governor.worker_memory_mb
-        self._worker = ModelSwitch(self.settings.inference, state_dir, make, models_dir, limit)
+        self._worker = ModelSwitch(
+            self.settings.inference, state_dir, make, models_dir, limit, self._canary_cases
+        )
         effects = ModelEffects(
             settings=lambda: self.settings,
             models_dir=lambda: models_dir,
@@ -224,6 +234,10 @@ class Agent:
         self._models = ModelRollout(self._memory(MODEL), effects)
         self._worker.switch(self._models.resume())
         loop.run = lambda stop: self._models.run(stop, loop.beat)
+
+    def _canary_cases(self) -> list[CanaryCase]:
+        jobs = self.store.jobs.list(CANARY_JOBS, JobState.DONE)
+        return stored_cases(jobs, self._card_for, self.settings.diagnose)
 
     def _build_inboxes(self) -> None:
         telemetry = self.settings.telemetry

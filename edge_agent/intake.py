@@ -138,6 +138,11 @@ class Intake:
             self._detection = rebuild(self._detection)
             self._decoder = decoder
 
+    def machines(self) -> list[str]:
+        """The equipment that telemetry came from."""
+        with self._turn:
+            return list(self._detection.status())
+
     def ask(self, question: Callable[[Detection], object]) -> object:
         """Run ``question`` on the detection while no batch is in it."""
         with self._turn:

@@ -75,6 +75,9 @@ class GovernorStatus:
     cores: float
     busy_cores: float | None
     """Of the whole host."""
+    cpu_waiting_percent: float | None
+    """Share of the last 10 s in which something waited for a core (PSI). It moves no level: the
+    worker, which is nice to others, waits itself whenever they compute."""
     threads: int
     on_battery: bool | None
     charge_percent: float | None

@@ -8,15 +8,14 @@ fit into the memory budget, in turn with it where they do not.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from edge_agent.completion import Choice, Completion, CompletionRequest
+from edge_agent.canary import BUILT_IN_CASE, CanaryCase, Marks, examine, refuse_if_worse
+from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.inference import InferenceSection
 from edge_agent.config.load import validate
 from edge_agent.errors import BadAnswer, BadConfig, Unavailable
@@ -29,49 +28,9 @@ from edge_agent.rollout.model_document import ModelManifest
 
 log = structlog.get_logger(__name__)
 
-SLOWEST_TOKENS_PER_S = 0.2
-"""A model that writes more slowly on this device is refused: an answer would take minutes."""
-CANARY_DEADLINE_S = 300.0
 SWITCH_GRACE_S = 60.0
 PAUSE_GRACE_S = 15.0
 """For the job in flight when a canary needs the memory; after that it is tried again later."""
-
-
-@dataclass(frozen=True, slots=True)
-class CanaryCase:
-    """A question whose answer is known."""
-
-    request: CompletionRequest
-    expected: tuple[str, str] | None = None
-    """(key of the JSON answer, value) that a model must give; None: any valid answer."""
-
-
-FAULTS = ("blocked_filter", "worn_bearing", "leaking_seal")
-BUILT_IN_CASE = CanaryCase(
-    CompletionRequest(
-        request_id="canary",
-        system="You are a maintenance engineer. Answer in JSON.",
-        context=(
-            "Machine: cooling pump. Faults: blocked_filter (flow falls, pressure before the filter"
-            " rises), worn_bearing (vibration and temperature rise), leaking_seal (level falls)."
-        ),
-        question="Flow fell by 9 sigma, inlet pressure rose by 7 sigma. Which fault?",
-        json_schema={
-            "type": "object",
-            "properties": {
-                "fault": {"type": "string", "enum": list(FAULTS)},
-                "why": {"type": "string", "maxLength": 120},
-            },
-            "required": ["fault", "why"],
-            "additionalProperties": False,
-        },
-        max_tokens=96,
-        choices=(Choice(name="fault", question="The fault is", options=FAULTS),),
-        greedy=True,
-        deadline_s=CANARY_DEADLINE_S,
-    )
-)
-"""Asked of every new model; whether it names the fault is reported, not required."""
 
 
 class ModelSwitch:
@@ -79,7 +38,7 @@ class ModelSwitch:
 
     ``make`` builds a client for settings and a folder of its own; ``models_dir`` holds the added
     models; ``memory_limit_mb`` is what all workers together may take; ``cases`` are the stored
-    incidents that a new model must get right.
+    incidents that a new model must know as well as the one in use does.
     """
 
     def __init__(
@@ -149,6 +108,8 @@ class ModelSwitch:
         """Ask the model at ``path`` what is known. Returns figures of this device; raises
         ``BadAnswer`` where it is no good, ``Unavailable`` where it could not be tried or
         ``stopped`` says that nobody waits any more."""
+        cases = [BUILT_IN_CASE, *self._cases()]
+        old = self._marks_in_use(cases[1:], stopped)
         beside = self._fits_beside(path)
         if not beside:
             self._pause(manifest.name)
@@ -156,10 +117,19 @@ class ModelSwitch:
         folder.mkdir(parents=True, exist_ok=True)
         worker = self._make(self._settings.model_copy(update={"model": str(path)}), folder)
         try:
-            return {"beside": float(beside), **self._ask(worker, stopped)}
+            new = examine(lambda request: worker.complete(request, stopped), cases)
+            refuse_if_worse(new, old)
         finally:
             worker.close(0.0)
             self._resume()
+        figures = {
+            "beside": beside,
+            "cases": new.of,
+            "right": new.right,
+            "tokens_per_s": round(new.tokens_per_s, 2),
+        }
+        before = {} if old is None else {"right_before": old.right}
+        return {name: float(value) for name, value in (figures | before).items()}
 
     def switch(self, name: str | None) -> None:
         """Answer with the catalogue's model ``name`` from the next job on; None: the settings'."""
@@ -200,6 +170,18 @@ class ModelSwitch:
         self._serving = model
         return old
 
+    def _marks_in_use(
+        self, cases: Sequence[CanaryCase], stopped: Callable[[], bool]
+    ) -> Marks | None:
+        """How the model in use does; None where there is no case, or it cannot answer now."""
+        if not cases:
+            return None
+        try:
+            return examine(lambda request: self.complete(request, stopped), cases)
+        except (BadAnswer, Unavailable) as error:
+            log.warning("canary_without_comparison", reason=str(error))
+            return None
+
     def _fits_beside(self, path: Path) -> bool:
         limit = self._memory_limit_mb()
         plan = fit(read_header(path), self._settings.context, self._settings.kv_type, limit)
@@ -216,23 +198,3 @@ class ModelSwitch:
             if self._trying:
                 self._serve(self._wanted())  # the one before it was closed by the pause
                 self._trying = ""
-
-    def _ask(self, worker: WorkerClient, stopped: Callable[[], bool]) -> dict[str, float]:
-        cases = [BUILT_IN_CASE, *self._cases()]
-        right, speeds = 0, []
-        for case in cases:
-            answer = worker.complete(case.request, stopped)
-            document = json.loads(answer.text)
-            if case.expected is not None:
-                key, value = case.expected
-                if document.get(key) != value:
-                    told = str(document.get(key))[:80]
-                    raise BadAnswer(f"{case.request.request_id}: {key} is {value}, it says {told}")
-                right += 1
-            speeds.append(answer.tokens_out / max(answer.decode_seconds, 1e-3))
-        speed = min(speeds)
-        if speed < SLOWEST_TOKENS_PER_S:
-            raise BadAnswer(
-                f"it writes {speed:.2f} tokens/s here, less than {SLOWEST_TOKENS_PER_S}"
-            )
-        return {"cases": float(len(cases)), "right": float(right), "tokens_per_s": round(speed, 2)}

@@ -86,6 +86,9 @@ def _budgets(report: Report) -> RenderableType:
         grid.add_row("heat", _bar(hottest, trip), _of(hottest, trip, "°C", 0), "to the trip point")
     busy, cores = governor.get("busy_cores"), governor.get("cores")
     note = f"{governor.get('threads', '?')} threads for the model"
+    waiting = governor.get("cpu_waiting_percent")
+    if waiting is not None:
+        note += f", somebody waits {waiting:.0f} % of the time"
     grid.add_row("cores", _bar(busy, cores), _of(busy, cores, "busy", 2), note)
     charge = governor.get("charge_percent")
     if charge is not None:

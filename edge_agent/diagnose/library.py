@@ -14,6 +14,8 @@ from edge_agent.errors import BadConfig
 
 CARD_KB = 512
 """A larger file is no equipment card."""
+SHOWN = 8
+"""Names that a sentence lists at most."""
 _UNIT = re.compile(r"\[([^\]]{1,32})\]")
 
 
@@ -95,3 +97,16 @@ class CardLibrary:
     def for_equipment(self, name: str) -> Card | None:
         """The card of the machine called ``name``, or None."""
         return next((card for card in self.cards if card.matches(name)), None)
+
+
+def idle_cards(pushed: Mapping[str, Mapping[str, Any]], machines: Sequence[str]) -> list[str]:
+    """A sentence for each pushed card that describes none of the ``machines`` whose telemetry came
+    so far."""
+    there = ", ".join(sorted(machines)[:SHOWN]) or "none"
+    cards = {name: Card.model_validate(table) for name, table in pushed.items()}
+    return [
+        f"diagnose.pushed_cards.{name}: no telemetry of {card.equipment!r} has come; machines heard"
+        f" of: {there}{' …' if len(machines) > SHOWN else ''}"
+        for name, card in cards.items()
+        if not any(card.matches(machine) for machine in machines)
+    ]

@@ -235,6 +235,7 @@ class Governor:
                 headroom_c=vitals.heat.headroom_c.value,
                 cores=vitals.cores,
                 busy_cores=vitals.busy_cores.value,
+                cpu_waiting_percent=vitals.pressure.cpu_some,
                 threads=thread_limit(self._settings, self._situation(), self._standing.level),
                 on_battery=vitals.supply.on_battery,
                 charge_percent=vitals.supply.charge_percent,
