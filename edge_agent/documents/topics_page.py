@@ -38,7 +38,8 @@ Publish a JSON object to `{topic_prefix}/{agent id}/cmd/{name}`, not retained. T
 the response topic of the request (MQTT 5), else on `…/cmd/{name}/response`, with the same
 correlation data. `rollout.commands` says which commands a gateway answers,
 `rollout.signed_commands` whether they must be signed. A request that is sent
-twice with one `id` is carried out once. The command line is described in the man page, [edge-agent.1](edge-agent.1).
+twice with one `id` is carried out once. The command line is described in the man page,
+[edge-agent.1](edge-agent.1).
 
 ```sh
 mosquitto_pub -h localhost -t edge/gateway/cmd/status -m '{"id": "1"}'
