@@ -22,6 +22,7 @@ from edge_agent.cli.replay import replay
 from edge_agent.cli.run import run
 from edge_agent.cli.simulate import simulate
 from edge_agent.cli.systemd import app as systemd_app
+from edge_agent.cli.status import status
 from edge_agent.cli.top import top
 from edge_agent.cli.worker import worker
 from edge_agent.config.settings import LogSection
@@ -41,6 +42,7 @@ app.command()(run)
 app.command()(worker)
 app.add_typer(systemd_app)
 app.command()(check)
+app.command()(status)
 app.command()(decode)
 app.command()(discover)
 app.command()(diagnose)
