@@ -298,6 +298,6 @@ def test_eval_cards_counts_cells_against_the_hand_written_ones(tmp_path: Path) -
         app, ["eval", "cards", str(tmp_path), "--json", "--models-dir", str(tmp_path)]
     )
     assert result.exit_code == 0, result.output
-    report = json.loads(result.stdout)
+    report = json.loads(result.stdout.splitlines()[-1])
     assert set(report["ways"]) == {"keyword rules", "model as it is", "model with fault-reader"}
     assert all(one["cells"] == 8 for one in report["ways"].values())
