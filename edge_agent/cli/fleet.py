@@ -135,9 +135,16 @@ def fleet_table(link: FleetLink) -> Table:
             f"{effective.get('revision') or 'file'} {str(effective.get('hash', ''))[:8]}",
             "yes" if report.get("secured") else "[red]no[/]",
             _model_cell(link.models.get(agent)),
-            str(report.get("reason", ""))[:80].replace("[", "\\["),
+            _remark(report)[:80].replace("[", "\\["),
         )
     return table
+
+
+def _remark(report: dict[str, Any]) -> str:
+    """The reason of the last document's end, else a warning beside what ``signed`` says."""
+    warnings = [str(one) for one in report.get("warnings", ())]
+    others = [one for one in warnings if report.get("secured") or one != warnings[0]]
+    return str(report.get("reason") or "; ".join(others))
 
 
 def _model_cell(report: dict[str, Any] | None) -> str:

@@ -1,9 +1,9 @@
 """The process that holds the model: ``python -m edge_agent.inference.worker --socket PATH …``.
 
-One connection carries one request: ``{"complete": {…}}`` in, then ``{"started": true}`` when the
-work begins and ``{"alive": true}`` each second, at last ``{"completion": {…}}`` or
-``{"error": …, "kind": "answer" | "environment"}``. A caller that
-closes its connection cancels its request.
+One connection carries one request: ``{"complete": {…}}`` or ``{"read": {…}}`` in, then
+``{"started": true}`` when the work begins and ``{"alive": true}`` each second, at last
+``{"completion": {…}}``, ``{"reading": {…}}`` or ``{"error": …, "kind": "answer" |
+"environment"}``. A caller that closes its connection cancels its request.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from edge_agent.completion import Completion, CompletionRequest
+from edge_agent.completion import Completion, CompletionRequest, Reading, ReadingRequest
 from edge_agent.errors import BadAnswer, EdgeAgentError
 from edge_agent.inference import frame
 from edge_agent.inference.answer import Ticket
@@ -48,7 +48,7 @@ class Call:
     """One connection with its request."""
 
     connection: socket.socket
-    request: CompletionRequest
+    request: CompletionRequest | ReadingRequest
     gone: threading.Event = field(default_factory=threading.Event)
     ticket: Ticket | None = None
     _writing: threading.Lock = field(default_factory=threading.Lock)
@@ -118,15 +118,17 @@ class Worker:
         return None
 
     def _start(self, call: Call) -> None:
-        deadline = call.request.deadline_s
         try:
             engine = self._holder.load()
             call.reply({"started": True})
-            call.ticket = Ticket(call.request, call.gone.is_set, time.monotonic() + deadline)
+            if isinstance(call.request, ReadingRequest):
+                self._finish(call, engine.read(call.request, call.gone.is_set))
+                return
+            call.ticket = Ticket(call.request, call.gone.is_set)
             self._active[id(call.ticket)] = call
             engine.admit(call.ticket)
         except NoRoom:
-            self._active.pop(id(call.ticket))
+            self._active.pop(id(call.ticket), None)
             self._held = call
         except EdgeAgentError as error:
             self._finish(call, error)
@@ -148,13 +150,15 @@ class Worker:
             self._finish(self._active[id(outcome.ticket)], outcome.result)
         return bool(outcomes)
 
-    def _finish(self, call: Call, result: Completion | EdgeAgentError) -> None:
+    def _finish(self, call: Call, result: Completion | Reading | EdgeAgentError) -> None:
         if call.ticket is not None:
             self._active.pop(id(call.ticket), None)
         self.jobs += 1
         state = {"rss_mb": resident_mb(), "jobs": self.jobs}
         if isinstance(result, Completion):
             call.reply({"completion": result.model_dump(mode="json"), **state})
+        elif isinstance(result, Reading):
+            call.reply({"reading": result.model_dump(mode="json"), **state})
         else:
             kind = "answer" if isinstance(result, BadAnswer) else "environment"
             call.reply({"error": str(result)[:2000], "kind": kind, **state})
@@ -198,7 +202,11 @@ class Worker:
             frame.send(connection, {"pong": True, "rss_mb": resident_mb(), "jobs": self.jobs})
             return
         try:
-            request = CompletionRequest.model_validate(message.get("complete"))
+            request: CompletionRequest | ReadingRequest
+            if "read" in message:
+                request = ReadingRequest.model_validate(message["read"])
+            else:
+                request = CompletionRequest.model_validate(message.get("complete"))
         except ValidationError as error:
             text = f"the request is malformed: {error.error_count()} faults, {error}"
             frame.send(connection, {"error": text[:1000], "kind": "answer"})

@@ -148,7 +148,8 @@ class ConfigRollout:
     def reported(self) -> dict[str, Any]:
         """What ``…/config/reported`` says, ready for JSON."""
         with self._lock:
-            return reported(self.rollout, self._settings, self._trusted_keys())
+            notes = self._effects.notes(self._settings)
+            return reported(self.rollout, self._settings, self._trusted_keys(), notes)
 
     def anchors(self) -> TrustAnchors | None:
         """The keys that may sign now; None where any document is accepted. Raises ``BadConfig``

@@ -38,4 +38,6 @@ class Effects:
     """Readings decoded since the daemon was built; where they came before, they must go on."""
     no_room: Callable[[Settings], str | None] = lambda _: None
     """Why the memory budget of the settings holds none of their models; None where one fits."""
+    notes: Callable[[Settings], list[str]] = lambda _: []
+    """What a person should know of settings that are valid and in effect."""
     clock_trusted: Callable[[], bool] = lambda: True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -12,20 +13,25 @@ from edge_agent.rollout.decide import Rollout, RolloutState
 from edge_agent.rollout.document import PINNED_KEYS, RESTART_KEYS, fingerprint, shown
 
 S = RolloutState
+UNSECURED = (
+    "no trust anchors: anyone who may publish here can change this gateway; set"
+    " rollout.trust_anchors"
+)
 _IN_EFFECT = frozenset({S.APPLYING, S.PROBATION})
 
 
 def reported(
-    rollout: Rollout, settings: Settings, trusted_keys: list[str] | None
+    rollout: Rollout, settings: Settings, trusted_keys: list[str] | None, notes: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The reported state. ``settings``: what is in effect; ``trusted_keys``: the names of
-    the keys that may sign; None where signatures are not checked.
+    the keys that may sign; None where signatures are not checked; ``notes``: what a person should
+    know of settings that are valid.
 
     ``revision``/``state``/``reason`` speak of the latest desired document; ``effective`` of what
     runs now. Every line of a ``reason`` names the path of the field that it is about.
     """
     running = rollout.candidate if rollout.state in _IN_EFFECT else rollout.confirmed
-    document: dict[str, Any] = {
+    return {
         "schema_version": 1,
         "agent_id": settings.agent.id,
         "revision": rollout.revision,
@@ -51,13 +57,8 @@ def reported(
         "restart_keys": list(RESTART_KEYS),
         "local_keys": list(PINNED_KEYS),
         "settings_schema_sha256": settings_schema_sha256(),
+        "warnings": [*([UNSECURED] if trusted_keys is None else []), *notes],
     }
-    if trusted_keys is None:
-        document["warning"] = (
-            "no trust anchors: anyone who may publish here can change this gateway; set"
-            " rollout.trust_anchors"
-        )
-    return document
 
 
 def _restorable(rollout: Rollout) -> list[int]:

@@ -10,7 +10,7 @@ from rollout.fleet import Gateway, patch
 
 from edge_agent.config.load import parse_settings
 from edge_agent.config.settings import Settings
-from edge_agent.diagnose.library import CardLibrary
+from edge_agent.diagnose.library import CardLibrary, idle_cards
 from edge_agent.errors import BadConfig
 
 FILE = 'equipment = "pump-1"\ntitle = "from the file"\n'
@@ -74,3 +74,12 @@ def test_two_files_for_one_machine_are_still_refused(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_text(FILE)
     with pytest.raises(BadConfig):
         CardLibrary.load(tmp_path)
+
+
+def test_a_card_that_matches_no_telemetry_is_told() -> None:
+    assert idle_cards({"pump": CARD}, ["fan-1", "pump-1"]) == []
+    [told] = idle_cards({"pump": CARD}, ["fan-1", "fan-2"])
+    assert "diagnose.pushed_cards.pump" in told
+    assert "fan-1, fan-2" in told
+    [told] = idle_cards({"pump": CARD}, [])
+    assert told.endswith("machines heard of: none")
