@@ -47,16 +47,13 @@ def test_it_runs_where_it_is_installed(wheel: Path, tmp_path: Path) -> None:
     builder.create(tmp_path / "env")
     python = tmp_path / "env" / "bin" / "python"
     target = next((tmp_path / "env" / "lib").glob("python*")) / "site-packages"
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps"]
-        + ["--no-index", str(wheel)],
-        check=True,
-    )
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+    subprocess.run([*command, "--no-deps", "--no-index", str(wheel)], check=True)
     here = [path for path in sys.path if path.endswith("site-packages")]
     (target / "beside.pth").write_text("\n".join(here) + "\n")
-    command = tmp_path / "env" / "bin" / "edge-agent"
+    program = tmp_path / "env" / "bin" / "edge-agent"
     said = subprocess.run(
-        [str(command), "config", "reference"],
+        [str(program), "config", "reference"],
         capture_output=True,
         text=True,
         check=True,
