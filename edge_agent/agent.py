@@ -48,6 +48,7 @@ from edge_agent.mqtt.broker import Broker, FilterMemory
 from edge_agent.observation import Observation, Sight
 from edge_agent.observe.tally import Tally
 from edge_agent.operations import Operations
+from edge_agent.presence import HostPresence
 from edge_agent.publish.message import reported_message, rfc3339, status_message
 from edge_agent.publish.publisher import Backlog, Line, Publisher
 from edge_agent.rollout.apply import ConfigRollout
@@ -106,6 +107,7 @@ class Agent:
         self._build_models()
         self._build_inboxes()
         self._broker = self._build_broker()
+        self._presence = self._build_presence()
         self._intake = self._build_intake()
         self._build_diagnosis()
         self._build_publisher()
@@ -245,7 +247,15 @@ class Agent:
         def shed(message: Message) -> None:
             self._broker.ack(message)
 
-        self._inbox = Inbox(telemetry.inbox_messages, telemetry.inbox_mb * MEGABYTE, on_shed=shed)
+        def lane_of(topic: str) -> str:
+            return self._intake.lane_of(topic)
+
+        self._inbox = Inbox(
+            telemetry.inbox_messages,
+            telemetry.inbox_mb * MEGABYTE,
+            lane_of=lane_of,
+            on_shed=shed,
+        )
         self._control_inbox = Inbox(CONTROL_MESSAGES, CONTROL_MB * MEGABYTE, on_shed=shed)
 
     def _build_broker(self) -> Broker:
@@ -273,6 +283,12 @@ class Agent:
             ),
         )
 
+    def _build_presence(self) -> HostPresence | None:
+        """What tells Sparkplug nodes that we are here, where the settings give us a name there."""
+        mqtt, host_id = self.settings.mqtt, self.settings.telemetry.sparkplug_host_id
+        client_id = mqtt.client_id or f"edge-agent-{self.settings.agent.id}"
+        return HostPresence(mqtt, client_id, host_id) if host_id else None
+
     def _build_intake(self) -> Intake:
         settings = self.settings
         loop = self._supervisor.add("intake")
@@ -280,7 +296,7 @@ class Agent:
         detection.restore(self.store.snapshots.all(BASELINE))
         effects = IntakeEffects(
             acknowledge=self._broker.ack,
-            record=lambda found: self._record(found, loop),
+            record=lambda found, learned: self._record(found, learned, loop),
             save_snapshots=lambda found: self.store.snapshots.put_all(BASELINE, found),
             send=self._casebook.send,
             beat=loop.beat,
@@ -302,8 +318,12 @@ class Agent:
         """Do ``work`` durably: a full disk makes the loop wait, it does not end it."""
         return self.store.persist(work, give_up=self._draining.is_set, beat=loop.beat)
 
-    def _record(self, found: Sequence[Finding], loop: Loop) -> None:
-        self._persist(lambda: self._casebook.record(found), loop)
+    def _record(self, found: Sequence[Finding], learned: Mapping[str, bytes], loop: Loop) -> None:
+        def together() -> None:
+            self._casebook.record(found)
+            self.store.snapshots.put_all(BASELINE, dict(learned))
+
+        self._persist(together, loop)
         self._observation.findings(found)
 
     def _finish(self, job: Job, diagnosis: Diagnosis, state: JobState, loop: Loop) -> None:
@@ -448,11 +468,15 @@ class Agent:
         ``reload`` asks for the settings file to be read again, which is a restart in place.
         """
         self._broker.subscribe(self._filters(self.settings))
+        if self._presence is not None:
+            self._presence.start()
         self._observation.start()
         return self._life.run(stop, reload)
 
     def _tick(self) -> None:
         """What time alone moves: a revision under probation, jobs that came too late."""
+        if self._presence is not None:
+            self._presence.tend()
         complaint = self._life.complaint()
         if complaint is None and not self._broker.status().connected:
             complaint = "the broker is not reachable"
@@ -489,6 +513,7 @@ class Agent:
         self._casebook.settings = settings
         self._diagnosis.use(settings.diagnose, self._card_for)
         self._governor.apply(settings.govern)
+        self.store.use(settings.store)
         self._commands.use(settings)
         self._broker.subscribe(self._filters(settings))
         configure_logs(settings.log)
@@ -508,6 +533,8 @@ class Agent:
             stack.callback(self.store.close)
             stack.callback(self._broker.stop)
             stack.callback(self._worker.close, 0.0)
+            if self._presence is not None:
+                stack.callback(self._presence.stop)
             stack.callback(self._observation.close)
         log.info("agent_stopped")
 

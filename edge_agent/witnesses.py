@@ -43,13 +43,7 @@ def sections(of: Witnesses) -> dict[str, Callable[[], dict[str, Any]]]:
         "agent": of.agent,
         "loops": of.supervisor.ages,
         "mqtt": lambda: asdict(of.broker.status()),
-        "intake": lambda: {
-            "messages": of.intake.messages,
-            "readings": of.intake.readings,
-            "refused": of.dead_letters.count,
-            "waiting": len(of.inbox),
-            "shed": of.inbox.counts().shed,
-        },
+        "intake": lambda: _intake(of),
         "decoding": of.intake.decoding,
         "equipment": lambda: cast(
             "dict[str, Any]", of.intake.ask(lambda detection: detection.status())
@@ -65,4 +59,16 @@ def sections(of: Witnesses) -> dict[str, Callable[[], dict[str, Any]]]:
         "governor": lambda: asdict(of.governor.status()),
         "worker": lambda: asdict(of.worker.status()),
         "results": of.tally.report,
+    }
+
+
+def _intake(of: Witnesses) -> dict[str, Any]:
+    inbox = of.inbox.counts()
+    return {
+        "messages": of.intake.messages,
+        "readings": of.intake.readings,
+        "refused": of.dead_letters.count,
+        "waiting": inbox.messages,
+        "shed": inbox.shed,
+        "shed_by": inbox.shed_by,
     }

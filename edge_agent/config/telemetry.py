@@ -85,6 +85,11 @@ class TelemetrySection(Section):
 
     share_group: str | None = None
     """Shared subscription group: several agents split one plant (``$share/{group}/…``)."""
+    sparkplug_host_id: (
+        Annotated[str, StringConstraints(pattern=r"^[^/+#\x00]+$", max_length=128)] | None
+    ) = None
+    """Name as a Sparkplug host application: STATE is published under it, for nodes that wait for
+    their primary host. Each agent needs a name of its own."""
     sources: tuple[SourceSection, ...] = (
         SourceSection(topic="plant/{equipment}/telemetry", time="timestamp"),
     )

@@ -97,6 +97,17 @@ class Decoder:
         which = self._topics.first(topic.split("/"))
         return (0, None) if which is None else (which + 1, self._sources[which].section)
 
+    def lane_of(self, topic: str) -> str:
+        """Whose messages a topic carries, as far as it tells: a machine, a Sparkplug node whose
+        messages must keep their order, or the topic itself. Safe in any thread, never raises."""
+        route = self._routes.get(topic)
+        if route is None:
+            try:
+                route = self._find(topic)
+            except BadPayload:
+                return ""
+        return route.equipment or route.source.lane_of(topic)
+
     def news(self) -> list[str]:
         """What an operator should hear once, such as a cap that was reached; empties the list."""
         return self.census.news()

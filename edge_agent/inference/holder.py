@@ -6,12 +6,14 @@ import os
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from edge_agent.errors import BadConfig, Unavailable
-from edge_agent.inference.catalog import ModelFile, resolve, verify
+from edge_agent.inference.adapter import checked
+from edge_agent.inference.catalog import ModelFile, resolve, stamp_of, verify
 from edge_agent.inference.engine import Engine
 from edge_agent.inference.gguf import read_header
 from edge_agent.inference.manifest import check_licence
@@ -99,13 +101,21 @@ class ModelHolder:
 
     def _open(self, model: ModelFile) -> Engine:
         check_licence(model.manifest, self._settings.accepted_licences)
+        original = model.manifest.sha256
         model, variant = self._tuned(model)
         kv_type = self._settings.kv_type if variant.kv_type == "f16" else variant.kv_type
-        # From here on the file is addressed by its descriptor: what was checked is what is loaded
-        descriptor = os.open(model.path, os.O_RDONLY | os.O_CLOEXEC)
+        # From here on the file is addressed by its descriptor: what was checked is what is loaded.
+        # In the models' folder, where a roll-out writes, the last step is no link either.
+        ours = model.path.is_relative_to(self._settings.models_dir)
+        flags = os.O_RDONLY | os.O_CLOEXEC | (os.O_NOFOLLOW if ours else 0)
         try:
-            digest = verify(model, self._settings.cache_dir)
+            descriptor = os.open(model.path, flags)
+        except OSError as error:
+            raise Unavailable(f"{model.path} can't be opened: {error.strerror}") from None
+        try:
             pinned = f"/proc/self/fd/{descriptor}"
+            stamp = stamp_of(Path(pinned))
+            digest = verify(model, self._settings.cache_dir, Path(pinned))
             header = read_header(Path(pinned))
             limit = self._settings.memory_mb or float("inf")
             self.plan = fit(header, self._settings.context, kv_type, limit)
@@ -117,10 +127,22 @@ class ModelHolder:
                 flash_attention=variant.flash_attention,
             )
             store = self._store(digest, kv_type)
-            return Engine(pinned, model.manifest, digest, shape, store)
+            # A file that was tuned here keeps the adapters of the one that it was made from.
+            find = partial(
+                checked,
+                base_sha256=original or digest,
+                architecture=header.architecture,
+                models_dir=self._settings.models_dir,
+            )
+            engine = Engine(pinned, model.manifest, digest, shape, store, find)
         except Unavailable as error:
             said = "; ".join(self._log.recent)
             raise Unavailable(f"{model.path}: {error} ({said})" if said else str(error)) from None
+        else:
+            if stamp_of(Path(pinned)) != stamp:
+                engine.close()
+                raise Unavailable(f"{model.path} was changed while it was checked and loaded")
+            return engine
         finally:
             os.close(descriptor)
 

@@ -126,6 +126,13 @@ class LoadedModel:
             eos_token=self.ends or None,
         )
 
+    def load_adapter(self, path: str) -> Any:  # noqa: ANN401 -- a C pointer
+        """A LoRA adapter in memory; it lives as long as the model."""
+        adapter = C.llama_adapter_lora_init(self.handle, path.encode())
+        if not adapter:
+            raise Unavailable("llama.cpp could not load the adapter; its log says why")
+        return adapter
+
     def close(self) -> None:
         """Free the weights."""
         if self.handle:
@@ -220,6 +227,13 @@ class Context:
     def set_threads(self, threads: int) -> None:
         """Threads of the following calls."""
         C.llama_set_n_threads(self.handle, threads, threads)
+
+    def use_adapter(self, adapter: Any | None) -> None:  # noqa: ANN401 -- a C pointer
+        """Compute with ``adapter`` from now on; None: with the model as it is."""
+        count = 0 if adapter is None else 1
+        adapters = (C.llama_adapter_lora_p_ctypes * 1)(adapter)
+        if C.llama_set_adapters_lora(self.handle, adapters, count, (ctypes.c_float * 1)(1.0)) != 0:
+            raise Unavailable("llama.cpp could not apply the adapter; its log says why")
 
     def decode(self, rows: Sequence[Row]) -> None:
         """Compute one batch. Raises ``Aborted``, ``CacheFull`` or ``Unavailable``; in none of
