@@ -4,6 +4,7 @@ watches the simulated pump with a failing bearing. Takes about a minute."""
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import subprocess
@@ -19,9 +20,9 @@ sys.path.insert(0, str(ROOT))
 
 CELL = 12.2
 """Width of a character in rich's pictures."""
-LEADING = re.compile(
-    r'x="(?P<x>[0-9.]+)"(?P<middle>[^>]*?) textLength="(?P<length>[0-9.]+)"(?P<end>[^>]*>)'
-    r"(?P<space>(?:&#160;)+)(?=[^&<]|&(?!#160;))"
+PIECE = re.compile(
+    r'<text class="(?P<style>[^"]+)" x="(?P<x>[0-9.]+)" y="(?P<y>[0-9.]+)" textLength="[0-9.]+"'
+    r"(?P<clip>[^>]*)>(?P<text>[^<]*)</text>"
 )
 SETTINGS = """\
 [agent]
@@ -69,17 +70,24 @@ def draw(name: str, shown: str) -> None:
         console.print(Text.from_ansi(shown))
     PICTURES.mkdir(exist_ok=True)
     file = name.partition(" ")[0]
-    svg = LEADING.sub(_indented, console.export_svg(title="edge-agent", unique_id=file))
+    svg = PIECE.sub(_in_columns, console.export_svg(title="edge-agent", unique_id=file))
     text = "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
     (PICTURES / f"{file}.svg").write_text(text, encoding="utf-8")
 
 
-def _indented(found: re.Match[str]) -> str:
-    """A text that begins with spaces, moved instead: not every viewer keeps them."""
-    space = found["space"]
-    shift = space.count("&#160;") * CELL
-    x, length = float(found["x"]) + shift, float(found["length"]) - shift
-    return f'x="{x:g}"{found["middle"]} textLength="{length:g}"{found["end"]}'
+def _in_columns(found: re.Match[str]) -> str:
+    """A text cut at its gaps, each part at its own column: viewers differ in what they make of
+    spaces, and of a font that is not installed."""
+    shown = html.unescape(found["text"])
+    parts = []
+    for part in re.finditer("\\S+(?:\xa0\\S+)*", shown.replace(" ", "\xa0")):
+        x, width = float(found["x"]) + part.start() * CELL, len(part[0]) * CELL
+        text = html.escape(part[0], quote=False).replace("\xa0", "&#160;")
+        parts.append(
+            f'<text class="{found["style"]}" x="{x:g}" y="{found["y"]}" textLength="{width:g}"'
+            f"{found['clip']}>{text}</text>"
+        )
+    return "".join(parts)
 
 
 def wait_for_a_diagnosis(folder: Path) -> None:
