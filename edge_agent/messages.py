@@ -91,6 +91,8 @@ class IntakeFacts(Section):
     waiting: int
     shed: int
     """Messages dropped for room."""
+    shed_by: dict[str, int]
+    """The lanes that lost most, and how many messages each."""
 
 
 @dataclass(slots=True)

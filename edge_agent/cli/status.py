@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edge_agent.cli.run import ConfigOption
 from edge_agent.errors import Unavailable
 
+if TYPE_CHECKING:
+    from edge_agent.config import Settings
+
+PAUSE_S = 0.3
+
 
 def status(
     config: ConfigOption = Path("/etc/edge-agent/edge-agent.toml"),
+    wait: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Wait so long for it to answer.")
+    ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show how the daemon is now: level, broker, machines, queue, model, last diagnoses, budgets.
@@ -26,11 +35,10 @@ def status(
 
     from edge_agent.cli.status_view import page
     from edge_agent.config import load_settings
-    from edge_agent.statussocket import ask, find
 
     settings = load_settings(config)
     try:
-        report = ask(find(settings, os.environ))
+        report = _ask(settings, time.monotonic() + wait)
     except Unavailable as error:
         _tell_absence(str(error), settings.store.state_dir / "status.json", as_json=as_json)
         raise typer.Exit(1) from None
@@ -38,6 +46,19 @@ def status(
         typer.echo(json.dumps({"running": True, "health": report}))
         return
     Console().print(page(report))
+
+
+def _ask(settings: Settings, deadline: float) -> dict[str, Any]:
+    """The daemon's report; one that is starting gets time until ``deadline``, monotonic seconds."""
+    from edge_agent.statussocket import ask, find
+
+    while True:
+        try:
+            return ask(find(settings, os.environ))
+        except Unavailable:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(PAUSE_S)
 
 
 def _tell_absence(reason: str, left: Path, *, as_json: bool) -> None:

@@ -135,7 +135,7 @@ def _power(report: Report) -> str:
     how = "measured" if governor.get("watts_measured") else "estimated"
     average = within(governor.get("average_watts"), governor.get("budget_watts"), "W", 1)
     now = governor.get("watts")
-    return average if now is None else f"{average} on average, {now:.1f} W now ({how})"
+    return average if now is None else f"{now:.1f} W now, {how}; average {average}"
 
 
 def _memory(report: Report) -> str:

@@ -42,7 +42,7 @@ twice with one `id` is carried out once. The command line is described in the ma
 [edge-agent.1](edge-agent.1).
 
 ```sh
-mosquitto_pub -h localhost -t edge/gateway/cmd/status -m '{"id": "1"}'
+mosquitto_pub -h localhost -p 1883 -t edge/gateway/cmd/status -m '{"id": "1"}'
 ```
 
 Every answer: `command`, `id`, `ok`, and `result` or `error` with `code` and `message`
