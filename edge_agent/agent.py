@@ -7,11 +7,11 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import structlog
@@ -27,21 +27,26 @@ from edge_agent.control import Control
 from edge_agent.deadletter import DeadLetters
 from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
+from edge_agent.detect.machine import EquipmentStatus
 from edge_agent.diagnose.library import CardLibrary, idle_cards
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
+from edge_agent.diagnosis import Diagnosis
 from edge_agent.errors import BadPayload
+from edge_agent.finding import Finding
 from edge_agent.govern.governor import Governor
 from edge_agent.health import Health
 from edge_agent.inbox import Inbox
 from edge_agent.inference.client import WorkerClient
 from edge_agent.inference.tier import TierChoice
 from edge_agent.intake import Intake, IntakeEffects
-from edge_agent.job import JobState
+from edge_agent.job import Job, JobState
 from edge_agent.life import GOVERNOR, Ending, Life
-from edge_agent.logs import configure_logs
+from edge_agent.logs import bind_everywhere, configure_logs
 from edge_agent.model_access import ModelAccess
 from edge_agent.modelswitch import ModelSwitch
 from edge_agent.mqtt.broker import Broker, FilterMemory
+from edge_agent.observation import Observation, Sight
+from edge_agent.observe.tally import Tally
 from edge_agent.operations import Operations
 from edge_agent.presence import HostPresence
 from edge_agent.publish.message import reported_message, rfc3339, status_message
@@ -93,6 +98,8 @@ class Agent:
         self.store = Store.open(own.store.state_dir, own.store)
         self._rollout = ConfigRollout(document, self._memory(CONFIG), self._rollout_effects())
         self.settings = self._rollout.resume()
+        revision = self._rollout.reported().get("revision")
+        bind_everywhere(agent=self.settings.agent.id, revision=revision)
         self._supervisor = Supervisor()
         self._cards = _cards_of(self.settings)
         self._casebook = Casebook(self.store, self.settings, self._card_for, self._wake)
@@ -178,6 +185,7 @@ class Agent:
         self._casebook.send(reported_message(self._casebook.root, "model", report))
 
     def _report_settings(self, report: dict[str, Any]) -> None:
+        bind_everywhere(revision=report.get("revision"))
         self._casebook.send(reported_message(self._casebook.root, "config", report))
 
     def _ask_for_restart(self, why: str) -> None:
@@ -288,7 +296,7 @@ class Agent:
         detection.restore(self.store.snapshots.all(BASELINE))
         effects = IntakeEffects(
             acknowledge=self._broker.ack,
-            record=lambda found: self._persist(lambda: self._casebook.record(found), loop),
+            record=lambda found: self._record(found, loop),
             save_snapshots=lambda found: self.store.snapshots.put_all(BASELINE, found),
             send=self._casebook.send,
             beat=loop.beat,
@@ -309,6 +317,14 @@ class Agent:
     def _persist(self, work: Callable[[], Result], loop: Loop) -> Result:
         """Do ``work`` durably: a full disk makes the loop wait, it does not end it."""
         return self.store.persist(work, give_up=self._draining.is_set, beat=loop.beat)
+
+    def _record(self, found: Sequence[Finding], loop: Loop) -> None:
+        self._persist(lambda: self._casebook.record(found), loop)
+        self._observation.findings(found)
+
+    def _finish(self, job: Job, diagnosis: Diagnosis, state: JobState, loop: Loop) -> None:
+        self._persist(lambda: self._casebook.finish(job, diagnosis, state), loop)
+        self._observation.diagnosis(diagnosis)
 
     def _new_decoder(self, settings: Settings) -> Decoder:
         return Decoder(settings.telemetry, settings.agent.topic_prefix, unit_of=self._cards_unit)
@@ -332,7 +348,7 @@ class Agent:
         )
         desk = Desk(
             claim=lambda: self._persist(lambda: jobs.claim(time.time()), loop),
-            finish=lambda *end: self._persist(lambda: self._casebook.finish(*end), loop),
+            finish=lambda job, made, state: self._finish(job, made, state, loop),
             retry=lambda *again: self._persist(lambda: jobs.retry(*again), loop),
             put_back=lambda job: self._persist(lambda: jobs.put_back(job.id), loop),
             overtaken=lambda job: jobs.overtaken(job.priority, time.time()),
@@ -368,6 +384,7 @@ class Agent:
 
     def _build_control(self) -> None:
         loop = self._supervisor.add("control")
+        tally = Tally()
         self._health = Health(
             sections(
                 Witnesses(
@@ -381,9 +398,18 @@ class Agent:
                     self._publisher,
                     self._governor,
                     self._worker,
+                    tally,
                 )
             )
         )
+        sight = Sight(
+            self._health.report,
+            tally,
+            states=self._machine_states,
+            sessions_lost=lambda: self._broker.status().sessions_lost,
+            send=self._casebook.send,
+        )
+        self._observation = Observation(self.settings, self.store, sight)
         operations = Operations(self.store, self._intake, self._health.report, self._wake)
         self._commands = Commands(
             self.settings,
@@ -406,6 +432,11 @@ class Agent:
             beat=loop.beat,
         )
         loop.run = self._control.run
+
+    def _machine_states(self) -> dict[str, str]:
+        found = self._intake.ask(lambda detection: detection.status())
+        machines = cast("dict[str, EquipmentStatus]", found)
+        return {name: machine.state for name, machine in machines.items()}
 
     def _life_facts(self) -> dict[str, Any]:
         return {
@@ -435,6 +466,7 @@ class Agent:
         self._broker.subscribe(self._filters(self.settings))
         if self._presence is not None:
             self._presence.start()
+        self._observation.start()
         return self._life.run(stop, reload)
 
     def _tick(self) -> None:
@@ -445,6 +477,7 @@ class Agent:
         if complaint is None and not self._broker.status().connected:
             complaint = "the broker is not reachable"
         self._rollout.tick(time.time(), complaint)
+        self._observation.tick()
 
     def _on_desired(self, message: Message) -> None:
         self._rollout.handle_desired(message.payload, time.time())
@@ -497,6 +530,7 @@ class Agent:
             stack.callback(self._worker.close, 0.0)
             if self._presence is not None:
                 stack.callback(self._presence.stop)
+            stack.callback(self._observation.close)
         log.info("agent_stopped")
 
 

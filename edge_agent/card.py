@@ -41,6 +41,10 @@ def symptom_parts(word: str) -> tuple[str, str]:
     return (first, rest) if first in HEDGES and rest else ("", word)
 
 
+Word = Literal["up", "down", "same", "noisy", "stuck", "none"]
+CellReading = dict[Word, float] | str
+"""What a text says of one signal: word → probability, as a model read it; or a symptom word."""
+
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 
@@ -87,9 +91,16 @@ class CardFault(Section):
     actions: tuple[Text, ...] = ()
     """What to do, in order; nothing else is ever recommended."""
 
+    read: dict[str, CellReading] = {}
+    """What a model read out of ``description``, by signal: comes from the table beside the card
+    (``edge-agent card compile``), or with a card that is pushed. Formal symptoms win over it."""
+    read_speed: dict[Literal["slow", "sudden", "none"], float] = {}
+    """The same for how fast it comes about."""
+
     @model_validator(mode="after")
     def _known_words(self) -> CardFault:
-        for signal, word in self.symptoms.items():
+        set_by_hand = {name: cell for name, cell in self.read.items() if isinstance(cell, str)}
+        for signal, word in (self.symptoms | set_by_hand).items():
             if symptom_parts(word)[1] not in SYMPTOM_WORDS:
                 allowed = ", ".join(SYMPTOM_WORDS)
                 raise ValueError(
@@ -126,7 +137,7 @@ class Card(Section):
             if fault.id in seen:
                 raise ValueError(f"faults: the id {fault.id!r} stands twice")
             seen.add(fault.id)
-            for signal in fault.symptoms:
+            for signal in (*fault.symptoms, *fault.read):
                 if signal not in self.signals:
                     known = ", ".join(self.signals) or "none"
                     raise ValueError(

@@ -12,6 +12,7 @@ from edge_agent.inbox import Inbox
 from edge_agent.intake import Intake
 from edge_agent.modelswitch import ModelSwitch
 from edge_agent.mqtt.broker import Broker
+from edge_agent.observe.tally import Tally
 from edge_agent.publish.publisher import Publisher
 from edge_agent.store.database import Store
 from edge_agent.supervisor import Supervisor
@@ -33,6 +34,7 @@ class Witnesses:
     publisher: Publisher
     governor: Governor
     worker: ModelSwitch
+    tally: Tally
 
 
 def sections(of: Witnesses) -> dict[str, Callable[[], dict[str, Any]]]:
@@ -56,6 +58,7 @@ def sections(of: Witnesses) -> dict[str, Callable[[], dict[str, Any]]]:
         "publisher": lambda: asdict(of.publisher.status),
         "governor": lambda: asdict(of.governor.status()),
         "worker": lambda: asdict(of.worker.status()),
+        "results": of.tally.report,
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from edge_agent.card import Card
 from edge_agent.config.load import read_toml, validate
+from edge_agent.diagnose.compiled import SUFFIX, load_compiled, table_path, with_readings
 from edge_agent.errors import BadConfig
 
 CARD_KB = 512
@@ -20,12 +21,14 @@ _UNIT = re.compile(r"\[([^\]]{1,32})\]")
 
 
 def load_card(path: Path) -> Card:
-    """A ``.toml`` card, or an ``equipment.json`` as a minimal one. Raises ``BadConfig``."""
+    """A ``.toml`` card with the table read out of its texts where that lies beside it, or an
+    ``equipment.json`` as a minimal one. Raises ``BadConfig``."""
     if path.is_file() and path.stat().st_size > CARD_KB * 1024:
         raise BadConfig(f"{path}: larger than {CARD_KB} KB; this is no equipment card")
     if path.suffix == ".json":
         return validate(Card, _minimal(path), where=str(path))
-    return validate(Card, read_toml(path), where=str(path))
+    card = validate(Card, read_toml(path), where=str(path))
+    return with_readings(card, load_compiled(table_path(path)))
 
 
 def _minimal(path: Path) -> dict[str, Any]:
@@ -84,6 +87,8 @@ class CardLibrary:
                 )
             found[card.equipment] = (None, card)
         for path in sorted(folder.glob("*.toml")):
+            if path.name.endswith(SUFFIX):
+                continue
             card = load_card(path)
             other, _ = found.get(card.equipment, (None, card))
             if other is not None:

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edge_agent.card import Card, CardFault
-from edge_agent.diagnose.symptoms import Expectation, table_of
+from edge_agent.diagnose.symptoms import FORMAL_TRUST, Expectation, table_of
 from edge_agent.finding import Direction, Finding, Origin, Shape, SignalEvidence
 
 OTHER = "none_of_these"
@@ -135,7 +135,25 @@ def _either(one: SignalEvidence) -> float:
 
 
 def _log_chance(expected: Expectation, one: SignalEvidence) -> float:
-    """Log density of a signal's evidence under a fault that expects this of it."""
+    """Log density of a signal's evidence under a fault that expects this of it; of what a model
+    read, the mixture over all that the text may say."""
+    if not expected.read:
+        return math.log(_chance(expected, one))
+    calm, either = _density("calm", one), _either(one)
+    return math.log(
+        sum(
+            p
+            * (
+                0.9 * calm + 0.1 * either
+                if way is None
+                else _chance(Expectation(way, FORMAL_TRUST), one)
+            )
+            for way, p in expected.read
+        )
+    )
+
+
+def _chance(expected: Expectation, one: SignalEvidence) -> float:
     trust, calm = expected.trust, _density("calm", one)
     match expected.direction:
         case Direction.UP | Direction.DOWN:
@@ -150,7 +168,7 @@ def _log_chance(expected: Expectation, one: SignalEvidence) -> float:
             chance = trust * _density(expected.direction.value, one) + (1 - trust) * calm
         case Direction.NORMAL:
             chance = trust * calm + (1 - trust) * _either(one)
-    return math.log(chance)
+    return chance
 
 
 def distance(one: SignalEvidence) -> float:
@@ -207,9 +225,15 @@ def _circumstances(
     sure = any(abs(one.sigma) > 10 for one in moved if one.since is not None)
     if fault.development == "days" and sure and finding.at - finding.opened_at < HOUR_S:
         return score + math.log(0.05)
-    if fault.development and shape is not None:
-        as_said = (shape is Shape.STEP) == (fault.development == "sudden")
+    said = fault.development or _read_development(fault)
+    if said and shape is not None:
+        as_said = (shape is Shape.STEP) == (said == "sudden")
         score += math.log(DEVELOPMENT_TRUST if as_said else 1 - DEVELOPMENT_TRUST)
     elif shape is not None:
         score += math.log(0.5)
     return score
+
+
+def _read_development(fault: CardFault) -> str:
+    """``sudden`` or ``slow`` where the text says so more likely than not."""
+    return next((way for way in ("sudden", "slow") if fault.read_speed.get(way, 0.0) > 0.5), "")

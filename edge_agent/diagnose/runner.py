@@ -84,7 +84,8 @@ class DiagnosisLoop:
                 self._news.wait(IDLE_S)
                 self._news.clear()
                 continue
-            self.work(job, stop)
+            with structlog.contextvars.bound_contextvars(job=job.id, incident=job.incident_id):
+                self.work(job, stop)
 
     def work(self, job: Job, stop: threading.Event) -> None:
         """One job, to its diagnosis, its retry, or back into the queue."""

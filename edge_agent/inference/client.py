@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 import tempfile
 import threading
 import time
@@ -24,7 +25,7 @@ from edge_agent.inference.catalog import resolve
 from edge_agent.inference.gguf import read_header
 from edge_agent.inference.manifest import check_licence
 from edge_agent.inference.plan import fit
-from edge_agent.inference.process import WorkerProcess
+from edge_agent.inference.process import WorkerProcess, worker_arguments
 
 log = structlog.get_logger()
 
@@ -87,6 +88,8 @@ class WorkerClient:
         self._reason = ""
         self._checked: tuple[int, int, int] | None = None
         self._socket_folder: Path | None = None
+        self._peer: int | None = None
+        """Process id of the worker that runs as its own unit, while it answers."""
 
     def complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Completion:
         """One answer. Raises ``BadAnswer`` (the model's fault) or ``Unavailable``."""
@@ -126,7 +129,7 @@ class WorkerClient:
         alive = process is not None and process.alive
         return WorkerStatus(
             state=self._state(alive or self._settings.socket is not None),
-            pid=process.pid if process is not None and alive else None,
+            pid=process.pid if process is not None and alive else self._peer,
             model=self._settings.model,
             rss_mb=self._rss_mb if alive or self._settings.socket else 0.0,
             jobs=self._jobs,
@@ -180,7 +183,9 @@ class WorkerClient:
                     f"next try in {wait:.0f} s"
                 )
             if self._settings.socket is not None:
-                return _open(self._settings.socket), None
+                connection = _open(self._settings.socket)
+                self._peer = _peer(connection)
+                return connection, None
             self._check_model()
             if self._process is None or not self._process.alive:
                 self._spawn()
@@ -220,22 +225,13 @@ class WorkerClient:
             log.warning("worker_found_dead", ending=self._process.ending())
             self._process.stop(0)
             self._restarts += 1
-        settings = self._settings
-        arguments = {
-            "--socket": self._socket_path(),
-            "--model": settings.model,
-            "--models-dir": self._models_dir,
-            "--cache-dir": self._models_dir,
-            "--prefix-cache-mb": settings.prefix_cache_mb,
-            "--context": settings.context,
-            "--kv-type": settings.kv_type,
-            "--threads": settings.threads or 2,
-            "--memory-mb": self._memory_limit_mb(),
-            "--idle-unload-s": settings.idle_unload_s,
-        }
-        words = [str(word) for pair in arguments.items() for word in pair]
-        for licence in settings.accepted_licences:
-            words += ["--accept-licence", licence]
+        words = worker_arguments(
+            self._settings,
+            socket=self._socket_path(),
+            models_dir=self._models_dir,
+            cache_dir=self._models_dir,
+            memory_mb=self._memory_limit_mb(),
+        )
         self._socket_path().unlink(missing_ok=True)
         self._process = WorkerProcess(words)
         self._jobs_of_worker = 0
@@ -313,6 +309,7 @@ class WorkerClient:
                     return
                 self._process = None
                 self._restarts += 1
+            self._peer = None
             self._breaker.lost(time.monotonic())
         if process is not None:
             process.stop(0)
@@ -372,3 +369,11 @@ def _open(path: Path) -> socket.socket:
         connection.close()
         raise Unavailable(f"no inference worker answers at {path}: {error.strerror}") from None
     return connection
+
+
+def _peer(connection: socket.socket) -> int:
+    """The process at the other end: the governor counts its memory and its processor time."""
+    layout = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, layout.size)
+    pid: int = layout.unpack(credentials)[0]
+    return pid

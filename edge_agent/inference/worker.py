@@ -31,6 +31,7 @@ from edge_agent.inference import frame
 from edge_agent.inference.answer import Ticket
 from edge_agent.inference.engine import NoRoom, Outcome
 from edge_agent.inference.holder import HolderSettings, ModelHolder
+from edge_agent.sdnotify import notify
 
 log = structlog.get_logger()
 
@@ -38,6 +39,7 @@ MAX_CONNECTIONS = 64
 READ_TIMEOUT_S = 10.0
 WATCH_S = 0.02
 BEAT_S = 1.0
+NOTIFY_S = 5.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -73,12 +75,14 @@ class Worker:
         self._open = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self.stop = threading.Event()
         self.jobs = 0
+        self._told = 0.0
 
     def run(self) -> None:
         """Serve until ``stop``; the answers in the making are finished first."""
         threading.Thread(target=self._accept, daemon=True).start()
         threading.Thread(target=self._watch, daemon=True).start()
         while not self.stop.is_set() or self._active:
+            self._tell_systemd()
             call = self._next()
             if call is not None:
                 self._start(call)
@@ -91,6 +95,13 @@ class Worker:
             if call is None:
                 self._holder.idle()
         self._holder.drop()
+
+    def _tell_systemd(self) -> None:
+        """Between two batches: whoever watches us knows that the computing thread goes on."""
+        now = time.monotonic()
+        if now - self._told >= NOTIFY_S:
+            self._told = now
+            notify("WATCHDOG=1", f"STATUS={len(self._active)} at work, {self.jobs} answered")
 
     def _next(self) -> Call | None:
         engine = self._holder.engine
@@ -271,7 +282,10 @@ def main(argv: list[str] | None = None) -> None:
         processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    os.nice(options.nice)
+    try:
+        os.nice(options.nice)
+    except OSError as error:  # a unit's sandbox forbids it and has its own Nice=
+        log.debug("nice_not_set", error=str(error))
     try:
         Path("/proc/self/oom_score_adj").write_text(str(options.oom_score), encoding="ascii")
     except OSError as error:
@@ -294,6 +308,7 @@ def main(argv: list[str] | None = None) -> None:
         worker = Worker(holder, listener)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop.set())
+        notify("READY=1")
         log.info("worker_ready", pid=os.getpid(), model=options.model)
         worker.run()
     options.socket.unlink(missing_ok=True)
