@@ -296,7 +296,7 @@ class Agent:
         detection.restore(self.store.snapshots.all(BASELINE))
         effects = IntakeEffects(
             acknowledge=self._broker.ack,
-            record=lambda found: self._record(found, loop),
+            record=lambda found, learned: self._record(found, learned, loop),
             save_snapshots=lambda found: self.store.snapshots.put_all(BASELINE, found),
             send=self._casebook.send,
             beat=loop.beat,
@@ -318,8 +318,12 @@ class Agent:
         """Do ``work`` durably: a full disk makes the loop wait, it does not end it."""
         return self.store.persist(work, give_up=self._draining.is_set, beat=loop.beat)
 
-    def _record(self, found: Sequence[Finding], loop: Loop) -> None:
-        self._persist(lambda: self._casebook.record(found), loop)
+    def _record(self, found: Sequence[Finding], learned: Mapping[str, bytes], loop: Loop) -> None:
+        def together() -> None:
+            self._casebook.record(found)
+            self.store.snapshots.put_all(BASELINE, dict(learned))
+
+        self._persist(together, loop)
         self._observation.findings(found)
 
     def _finish(self, job: Job, diagnosis: Diagnosis, state: JobState, loop: Loop) -> None:
@@ -509,6 +513,7 @@ class Agent:
         self._casebook.settings = settings
         self._diagnosis.use(settings.diagnose, self._card_for)
         self._governor.apply(settings.govern)
+        self.store.use(settings.store)
         self._commands.use(settings)
         self._broker.subscribe(self._filters(settings))
         configure_logs(settings.log)

@@ -55,6 +55,8 @@ class Casebook:
         diagnose = self.settings.diagnose
         for found in findings:
             finding = found.model_copy(update={"clock_trusted": trusted(now)})
+            if not self.store.incidents.record(finding):
+                continue  # a message that came twice: this state has been told
             log.info(
                 f"incident_{finding.phase}",
                 incident=finding.incident_id,
@@ -62,7 +64,6 @@ class Casebook:
                 score=round(finding.score, 2),
                 reason=finding.reason,
             )
-            self.store.incidents.record(finding)
             card = self.card_for(finding.equipment)
             message = incident_message(
                 self.root,

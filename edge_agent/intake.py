@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +35,10 @@ class IntakeEffects:
 
     acknowledge: Callable[..., None]
     """Acknowledge messages, each an argument."""
-    record: Callable[[Sequence[Finding]], None]
-    """Store findings with their messages and jobs, all or nothing; waits while the disk is full,
-    so that nothing is acknowledged meanwhile."""
+    record: Callable[[Sequence[Finding], Mapping[str, bytes]], None]
+    """Store findings with their messages and jobs, and the snapshots of their machines, all or
+    nothing; waits while the disk is full, so that nothing is acknowledged meanwhile. Without the
+    snapshot, a crash would leave an incident that detection knows nothing of."""
     save_snapshots: Callable[[dict[str, bytes]], None]
     send: Callable[..., None]
     """Put messages to the sources into the outbox, such as Sparkplug rebirth requests."""
@@ -84,7 +85,8 @@ class Intake:
         with self._batch:
             with self._turn:
                 findings = self._detection.flush()
-            self._commit(findings, ())
+                learned = self._learned(findings)
+            self._commit(findings, learned, ())
         self.save()
 
     def take(self, batch: Sequence[Message]) -> None:
@@ -100,7 +102,8 @@ class Intake:
         with self._batch:
             with self._turn:
                 findings = self._detection.observe(readings) if readings else []
-            self._commit(findings, batch)
+                learned = self._learned(findings)
+            self._commit(findings, learned, batch)
         self._attend_sources()
 
     def _attend_sources(self) -> None:
@@ -119,9 +122,14 @@ class Intake:
         """The decoder's report, for health."""
         return self._decoder.report()
 
-    def _commit(self, findings: Sequence[Finding], batch: Sequence[Message]) -> None:
+    def _learned(self, findings: Sequence[Finding]) -> dict[str, bytes]:
+        return self._detection.snapshots_of({finding.equipment for finding in findings})
+
+    def _commit(
+        self, findings: Sequence[Finding], learned: Mapping[str, bytes], batch: Sequence[Message]
+    ) -> None:
         if findings:
-            self._effects.record(findings)
+            self._effects.record(findings, learned)
         self._effects.acknowledge(*batch)
 
     def save(self) -> None:

@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from brokers import Mosquitto
@@ -72,17 +73,17 @@ class Death:
     seconds: float
 
 
-def deaths(seed: int) -> Iterator[Death]:
+def deaths(seed: int, patience_s: float = PATIENCE_S) -> Iterator[Death]:
     """Endless, the same for the same seed."""
     choose = random.Random(seed)
     while True:
         way = choose.random()
         if way < 0.6:
-            yield Death(choose.choice(POINTS), choose.randint(1, 12), PATIENCE_S)
+            yield Death(choose.choice(POINTS), choose.randint(1, 12), patience_s)
         elif way < 0.85:
-            yield Death("any", int(2 ** choose.uniform(0, 7.5)), PATIENCE_S)
+            yield Death("any", int(2 ** choose.uniform(0, 7.5)), patience_s)
         else:
-            yield Death("", 0, choose.uniform(0.0, 0.4))
+            yield Death("", 0, choose.uniform(0.0, 0.8 * patience_s))
 
 
 def campaign(
@@ -95,7 +96,7 @@ def campaign(
         folder = Path(name)
         with Peer(broker.port, "machine") as machine, Peer(broker.port, "subscriber") as hearer:
             hearer.listen(f"{ROOT}/#")
-            zygote = Zygote(folder, broker.port)
+            zygote = Zygote(Path(__file__), str(folder), str(broker.port))
             zygote.run(Death("", 0, 1.0))  # the first one makes the session at the broker
             sent = 0
             for death in deaths(seed):
@@ -163,12 +164,12 @@ def judge(report: Report, hearer: Peer, database: Path, accepted: set[str]) -> N
 
 
 class Zygote:
-    """The process that forks the victims."""
+    """The process that forks the victims: ``script``, which calls ``breed``."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, script: Path, *arguments: str) -> None:
         paths = os.pathsep.join(path for path in sys.path if path)
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(folder), str(port)],
+            [sys.executable, str(script), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -190,13 +191,17 @@ class Zygote:
         self._process.communicate()
 
 
-def breed(folder: Path, port: int) -> None:
-    """The zygote's loop: an order in, a victim forked, its end out."""
+def breed(live: Callable[[str | None], None]) -> None:
+    """The zygote's loop: an order in, a victim forked, its end out. ``live`` is a victim's life
+    with its failpoint; it does not return."""
     for line in sys.stdin:
         point, count, seconds = json.loads(line)
         pid = os.fork()
         if pid == 0:
-            live(folder, port, f"{point}:{count}" if point else None)
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, 1)
+            live(f"{point}:{count}" if point else None)
+            os._exit(8)
         handle = os.pidfd_open(pid)
         by_clock = not select.select([handle], [], [], seconds)[0]
         if by_clock:
@@ -211,8 +216,6 @@ def breed(folder: Path, port: int) -> None:
 
 def live(folder: Path, port: int, failpoint: str | None) -> None:
     """A victim: a station until it dies."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, 1)
     failpoints.arm(failpoint)
     station = Station(folder, port)
     station.store.jobs.prune(KEPT_ROWS)
@@ -231,4 +234,4 @@ def _wait(condition: Callable[[], bool]) -> None:
 
 
 if __name__ == "__main__":
-    breed(Path(sys.argv[1]), int(sys.argv[2]))
+    breed(partial(live, Path(sys.argv[1]), int(sys.argv[2])))

@@ -21,8 +21,8 @@ from edge_agent.cli.discover import discover
 from edge_agent.cli.replay import replay
 from edge_agent.cli.run import run
 from edge_agent.cli.simulate import simulate
-from edge_agent.cli.systemd import app as systemd_app
 from edge_agent.cli.status import status
+from edge_agent.cli.systemd import app as systemd_app
 from edge_agent.cli.top import top
 from edge_agent.cli.worker import worker
 from edge_agent.config.settings import LogSection

@@ -69,7 +69,8 @@ def listen(
     from paho.mqtt.enums import MQTTProtocolVersion
 
     from edge_agent.decode.discovery import Discovery
-    from edge_agent.mqtt.link import Identity, Link
+    from edge_agent.mqtt.link import Attempt, Identity, Link
+    from edge_agent.mqtt.redirect import Endpoint
     from edge_agent.mqtt.session import LinkFailed
     from edge_agent.outgoing import Outgoing
     from edge_agent.telemetry import Message
@@ -86,7 +87,8 @@ def listen(
     reason = ""
     short = settings.model_copy(update={"session_expiry_s": 0, "client_id": None})
     for version in (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311):
-        link = Link(short, identity, version, 1, take)
+        attempt = Attempt(Endpoint(short.host, short.port), version, 1)
+        link = Link(short, identity, attempt, take)
         try:
             link.open()
             break

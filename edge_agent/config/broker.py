@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -52,6 +52,9 @@ class MqttSection(Section):
     """Larger packets the broker drops instead of sending them to us, kilobytes (MQTT 5)."""
     reconnect_max_s: float = Field(default=30.0, ge=1, le=600)
     """Longest pause between two attempts to connect, seconds; they are jittered."""
+    redirect_hosts: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = ()
+    """Hosts (``name`` or ``name:port``) that the broker may send us to (MQTT 5, Server Reference).
+    Our credentials go there too; a redirect to any other host is only reported."""
     username: str | None = None
     """User name at the broker."""
     password_file: Path | None = None

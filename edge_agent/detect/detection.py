@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -59,6 +59,10 @@ class Detection:
         for machine in changed.values():
             machine.changed = False
         return {name: dump(machine) for name, machine in changed.items()}
+
+    def snapshots_of(self, equipments: Iterable[str]) -> dict[str, bytes]:
+        """The same of these machines as they are now, to be kept with what they just said."""
+        return {name: dump(self._machines[name]) for name in equipments if name in self._machines}
 
     def restore(self, snapshots: Mapping[str, bytes]) -> None:
         """Go on from snapshots; one that cannot be read only means learning anew."""

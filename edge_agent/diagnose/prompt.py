@@ -100,7 +100,8 @@ def ask(finding: Finding, card: Card, best: str, question: str | None) -> str:
     lines += [f"- {plain(deviation(one), 160)}" for one in deviating(finding)[:DEVIATIONS]]
     calm = [one for one in finding.evidence if one.direction is Direction.NORMAL][:CALM]
     if calm:
-        lines.append("- as usual: " + ", ".join(f"{label(one.signal)} [{one.id}]" for one in calm))
+        names = (f"{plain(label(one.signal), 80)} [{one.id}]" for one in calm)
+        lines.append("- as usual: " + ", ".join(names))
     title = next(fault.title for fault in card.faults if fault.id == best)
     lines.append(f"Most likely fault: {best} ({plain(title, 120)}).")
     if question:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ VERIFIED = "verified.json"
 MANIFEST_SUFFIX = ".model.toml"
 KEPT_HASHES = 64
 CHUNK = 1 << 20
+YOUNG_NS = 2_000_000_000
+"""The hash of a file that changed less than this ago is not remembered."""
 
 
 class MissingModel(BadConfig):
@@ -99,7 +102,13 @@ def location(manifest: Manifest, models_dir: Path) -> Path:
     name = manifest.source
     if name.startswith("https://"):
         name = f"{manifest.name}.gguf"
-    return _below(models_dir, name, manifest)
+    path = _below(models_dir, name, manifest)
+    if not path.resolve().is_relative_to(models_dir.resolve()):
+        raise BadConfig(
+            f"{path} is a link that leads out of {models_dir}; put the model {manifest.name} "
+            "itself there"
+        )
+    return path
 
 
 def _package_folder(package: str, manifest: Manifest) -> Path:
@@ -179,13 +188,14 @@ def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:
     return digest.hexdigest()
 
 
-def verify(model: ModelFile, cache_dir: Path) -> str:
+def verify(model: ModelFile, cache_dir: Path, pinned: Path | None = None) -> str:
     """The file's hash, remembered in ``cache_dir`` by path, size and change times.
 
-    Raises ``BadModel`` if the header is unsound, or size, hash or architecture are not the
-    manifest's.
+    ``pinned``: where to read the file instead of at its path, such as an open descriptor. Raises
+    ``BadModel`` if the header is unsound, or size, hash or architecture are not the manifest's.
     """
-    header = read_header(model.path)
+    pinned = pinned or model.path
+    header = read_header(pinned)
     manifest = model.manifest
     if manifest.size is not None and header.file_size != manifest.size:
         raise BadModel(
@@ -197,7 +207,7 @@ def verify(model: ModelFile, cache_dir: Path) -> str:
             f"{model.path} is of architecture {header.architecture}, not {manifest.architecture} "
             f"as {manifest.name} must be"
         )
-    digest = _cached_hash(model.path, cache_dir / VERIFIED)
+    digest = _cached_hash(model.path, pinned, cache_dir / VERIFIED)
     if manifest.sha256 is not None and digest != manifest.sha256:
         raise BadModel(
             f"{model.path} is not the file of {manifest.name}: its sha256 is {digest}, expected "
@@ -206,14 +216,21 @@ def verify(model: ModelFile, cache_dir: Path) -> str:
     return digest
 
 
-def _cached_hash(path: Path, cache: Path) -> str:
-    known = _read_cache(cache)
+def stamp_of(path: Path) -> list[int]:
+    """Changes whenever the content does: size, times and inode."""
     status = path.stat()
-    stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def _cached_hash(path: Path, pinned: Path, cache: Path) -> str:
+    known = _read_cache(cache)
+    stamp = stamp_of(pinned)
     entry = known.get(str(path))
     if isinstance(entry, list) and len(entry) == 5 and entry[:4] == stamp:
         return str(entry[4])
-    digest = sha256_of(path)
+    digest = sha256_of(pinned)
+    if abs(time.time_ns() - stamp[2]) < YOUNG_NS:
+        return digest  # a change within the same tick of the clock would leave the stamp as it is
     known.pop(str(path), None)
     known[str(path)] = [*stamp, digest]
     _write_cache(cache, dict(list(known.items())[-KEPT_HASHES:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import signal
 import socket
 import struct
 import tempfile
@@ -22,9 +23,9 @@ from edge_agent.errors import BadAnswer, BadConfig, Unavailable
 from edge_agent.inference import frame
 from edge_agent.inference.breaker import Breaker
 from edge_agent.inference.catalog import resolve
-from edge_agent.inference.gguf import read_header
+from edge_agent.inference.gguf import Header, read_header
 from edge_agent.inference.manifest import check_licence
-from edge_agent.inference.plan import fit
+from edge_agent.inference.plan import DoesNotFit, Plan, fit
 from edge_agent.inference.process import WorkerProcess, worker_arguments
 
 log = structlog.get_logger()
@@ -33,6 +34,9 @@ POLL_S = 0.05
 DEADLINE_MARGIN_S = 3.0
 """The worker has its own deadline; only one that misses it by this much is killed."""
 CONNECT_S = 30.0
+NO_CAP = 1 << 40
+SMALLER = 0.9
+"""Part of its plan that a worker's successor may use once the kernel killed it for memory."""
 LONGEST_SOCKET_PATH = 100
 """Bytes; the kernel takes 107."""
 
@@ -87,6 +91,9 @@ class WorkerClient:
         self._rss_mb = 0.0
         self._reason = ""
         self._checked: tuple[int, int, int] | None = None
+        self._planned_mb = 0.0
+        self._cap_mb = NO_CAP
+        """Plan within this after the kernel killed a worker for its memory, megabytes."""
         self._socket_folder: Path | None = None
         self._peer: int | None = None
         """Process id of the worker that runs as its own unit, while it answers."""
@@ -200,16 +207,29 @@ class WorkerClient:
             model = resolve(settings.model, self._models_dir)
             check_licence(model.manifest, settings.accepted_licences)
             status = model.path.stat()
-            limit = self._memory_limit_mb()
+            limit = self._limit_mb()
             seen = (status.st_size, status.st_mtime_ns, limit)
             if seen != self._checked:
-                header = read_header(model.path)
-                fit(header, settings.context, settings.kv_type, limit)
-                self._checked = seen
+                self._planned_mb = self._plan(read_header(model.path)).total_mb
+                self._checked = (status.st_size, status.st_mtime_ns, self._limit_mb())
         except BadConfig as error:
             raise Unavailable(str(error)) from None
         except OSError as error:
             raise Unavailable(f"the model {settings.model} can't be read: {error}") from None
+
+    def _plan(self, header: Header) -> Plan:
+        settings = self._settings
+        try:
+            return fit(header, settings.context, settings.kv_type, self._limit_mb())
+        except DoesNotFit:
+            if self._cap_mb == NO_CAP:
+                raise
+        # Smaller is not to be had: once more as it was; the breaker sees to the pauses.
+        self._cap_mb = NO_CAP
+        return fit(header, settings.context, settings.kv_type, self._limit_mb())
+
+    def _limit_mb(self) -> int:
+        return min(self._memory_limit_mb(), self._cap_mb)
 
     def _socket_path(self) -> Path:
         path = self._runtime_dir / "inference.sock"
@@ -230,7 +250,7 @@ class WorkerClient:
             socket=self._socket_path(),
             models_dir=self._models_dir,
             cache_dir=self._models_dir,
-            memory_mb=self._memory_limit_mb(),
+            memory_mb=self._limit_mb(),
         )
         self._socket_path().unlink(missing_ok=True)
         self._process = WorkerProcess(words)
@@ -309,6 +329,9 @@ class WorkerClient:
                     return
                 self._process = None
                 self._restarts += 1
+                if not process.alive and process.child.returncode == -signal.SIGKILL:
+                    # Nobody here sent it: the kernel, for memory. The next one gets by with less.
+                    self._cap_mb = int(SMALLER * self._planned_mb)
             self._peer = None
             self._breaker.lost(time.monotonic())
         if process is not None:

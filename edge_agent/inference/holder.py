@@ -13,7 +13,7 @@ import structlog
 
 from edge_agent.errors import BadConfig, Unavailable
 from edge_agent.inference.adapter import checked
-from edge_agent.inference.catalog import ModelFile, resolve, verify
+from edge_agent.inference.catalog import ModelFile, resolve, stamp_of, verify
 from edge_agent.inference.engine import Engine
 from edge_agent.inference.gguf import read_header
 from edge_agent.inference.manifest import check_licence
@@ -104,11 +104,18 @@ class ModelHolder:
         original = model.manifest.sha256
         model, variant = self._tuned(model)
         kv_type = self._settings.kv_type if variant.kv_type == "f16" else variant.kv_type
-        # From here on the file is addressed by its descriptor: what was checked is what is loaded
-        descriptor = os.open(model.path, os.O_RDONLY | os.O_CLOEXEC)
+        # From here on the file is addressed by its descriptor: what was checked is what is loaded.
+        # In the models' folder, where a roll-out writes, the last step is no link either.
+        ours = model.path.is_relative_to(self._settings.models_dir)
+        flags = os.O_RDONLY | os.O_CLOEXEC | (os.O_NOFOLLOW if ours else 0)
         try:
-            digest = verify(model, self._settings.cache_dir)
+            descriptor = os.open(model.path, flags)
+        except OSError as error:
+            raise Unavailable(f"{model.path} can't be opened: {error.strerror}") from None
+        try:
             pinned = f"/proc/self/fd/{descriptor}"
+            stamp = stamp_of(Path(pinned))
+            digest = verify(model, self._settings.cache_dir, Path(pinned))
             header = read_header(Path(pinned))
             limit = self._settings.memory_mb or float("inf")
             self.plan = fit(header, self._settings.context, kv_type, limit)
@@ -127,10 +134,15 @@ class ModelHolder:
                 architecture=header.architecture,
                 models_dir=self._settings.models_dir,
             )
-            return Engine(pinned, model.manifest, digest, shape, store, find)
+            engine = Engine(pinned, model.manifest, digest, shape, store, find)
         except Unavailable as error:
             said = "; ".join(self._log.recent)
             raise Unavailable(f"{model.path}: {error} ({said})" if said else str(error)) from None
+        else:
+            if stamp_of(Path(pinned)) != stamp:
+                engine.close()
+                raise Unavailable(f"{model.path} was changed while it was checked and loaded")
+            return engine
         finally:
             os.close(descriptor)
 

@@ -36,3 +36,27 @@ def pause_s(failures: int, cause: Cause, cap_s: float, jitter: float) -> float:
     first = {Cause.BUSY: BUSY_S, Cause.DENIED: BUSY_S, Cause.TAKEN_OVER: cap_s}.get(cause, FIRST_S)
     full = min(cap_s, first * 2.0 ** min(failures - 1, 16))
     return full * (0.5 + 0.5 * jitter)
+
+
+_CAUSES = {
+    0x84: Cause.NO_VERSION_5,
+    0x85: Cause.DENIED,
+    0x86: Cause.DENIED,
+    0x87: Cause.DENIED,
+    0x88: Cause.BUSY,
+    0x89: Cause.BUSY,
+    0x8A: Cause.DENIED,
+    0x8E: Cause.TAKEN_OVER,
+    0x93: Cause.BUSY,
+    0x96: Cause.BUSY,
+    0x97: Cause.BUSY,
+    0x9C: Cause.BUSY,
+    0x9D: Cause.BUSY,
+    0x9F: Cause.BUSY,
+}
+"""Reason codes of CONNACK and DISCONNECT [MQTT-2.4]; every other one is ``LOST``."""
+
+
+def cause_of(code: int) -> Cause:
+    """What a reason code means for the next attempt."""
+    return _CAUSES.get(code, Cause.LOST)

@@ -9,23 +9,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge_agent.config.broker import MqttSection
 from edge_agent.errors import Unavailable
 from edge_agent.mqtt.backoff import STABLE_S, Cause, pause_s
 from edge_agent.mqtt.delivery import Delivery
-from edge_agent.mqtt.link import Identity, Link
+from edge_agent.mqtt.link import Attempt, Identity, Link
+from edge_agent.mqtt.redirect import Endpoint, Route
 from edge_agent.mqtt.session import LinkFailed
+from edge_agent.mqtt.version import CAVEAT_311, V311, VersionChoice
 from edge_agent.outgoing import Outcome, Outgoing
 from edge_agent.telemetry import Message
 
-V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 TURN_S = 0.2
 STUCK_S = 120.0
 """A network thread that has not come round for so long is stuck; a slow name lookup is not."""
-RETRY_V5_S = 3_600.0
-"""A broker that had no MQTT 5 is asked again after this long, at the next connect."""
 RETRY_SUBSCRIBE_S = 60.0
 SUSPICIOUS = 3
 """So many short connections in a row are worth a word."""
@@ -46,6 +44,9 @@ class BrokerStatus:
     last_error: str | None
     caveat: str | None
     """What this broker cannot promise."""
+    endpoint: str
+    """``host:port`` of this connection or the next; not that of the settings where the broker sent
+    us elsewhere."""
     refused_filters: tuple[str, ...]
     """Subscriptions that the broker denies."""
     sessions_lost: int
@@ -56,12 +57,6 @@ class BrokerStatus:
     """Acknowledgements that came too late for their connection and were rightly dropped."""
     revived: int
     """How often a dead network thread was replaced."""
-
-
-CAVEAT_311 = (
-    "MQTT 3.1.1: a publish that the broker's access rules deny looks delivered, and the broker may "
-    "send without a limit"
-)
 
 
 def _no_filters() -> Iterable[str]:
@@ -107,15 +102,16 @@ class Broker:
         self._on_lost = on_lost
         self._filters = filters or FilterMemory()
         self._link: Link | None = None
+        self._last_link: Link | None = None
         self._wanted: dict[str, int] = {}
         self._subscribe_due = False
         self._known: set[str] | None = None
         self._generation = 0
         self._failures = 0
-        self._v5_refusals = 0
-        self._had_v5 = False
-        self._no_v5_until = 0.0
-        self._version = V5
+        self._version = VersionChoice(settings.protocol)
+        home = Endpoint(settings.host, settings.port)
+        self._route = Route(home, settings.redirect_hosts)
+        self._aliases = True
         self._since: float | None = None
         self._last_error: str | None = None
         self._refused: tuple[str, ...] = ()
@@ -216,17 +212,29 @@ class Broker:
         connected = link is not None and link.connected
         return BrokerStatus(
             connected=connected,
-            protocol=None if not self._generation else ("5" if self._version is V5 else "3.1.1"),
+            protocol=self._version.name if self._generation else None,
             generation=self._generation,
             since=self._since,
             last_error=self._last_error,
-            caveat=CAVEAT_311 if connected and self._version is V311 else None,
+            caveat=self._caveat(link) if link is not None and connected else None,
+            endpoint=str(self._route.current),
             refused_filters=self._refused,
             sessions_lost=self._sessions_lost,
             unacked=link.unacked() if link is not None else 0,
             stale_acks=self._stale_acks,
             revived=self._revived,
         )
+
+    def _caveat(self, link: Link) -> str | None:
+        if link.version is V311:
+            return CAVEAT_311
+        kept = link.limits.session_expiry_s
+        if kept is not None and kept < self._settings.session_expiry_s:
+            return (
+                f"the broker keeps our session for {kept} s, not {self._settings.session_expiry_s}:"
+                " what comes while we are away for longer is lost"
+            )
+        return None
 
     # --- the network thread ---------------------------------------------------------------------
 
@@ -243,6 +251,8 @@ class Broker:
                 # Ours or paho's bug in one connection: the next one starts from nothing.
                 log.exception("connection_crashed")
                 self._last_error = f"our own bug in the connection: {error!r}"
+            if self._follow():
+                continue
             if time.monotonic() - started > STABLE_S:
                 self._failures = 0
             self._failures += 1
@@ -250,6 +260,20 @@ class Broker:
                 self._failures, cause, self._settings.reconnect_max_s, self._jitter.random()
             )
             self._beat_until(pause)
+
+    def _follow(self) -> bool:
+        """The connection is over: choose the next server. Whether it sent us there."""
+        last, self._last_link = self._last_link, None
+        if last is None:
+            return False
+        if last.aliases_refused:
+            log.warning("topic_aliases_off", reason="the broker ended the connection over one")
+            self._aliases = False
+        text = self._route.ended(last.redirect, accepted=self._accepted)
+        if text is None:
+            return False
+        self._say(text)
+        return self._route.away
 
     def _suspicion(self, lasted_s: float) -> str:
         """A word on connections that the broker accepts and ends at once. In 3.1.1, and with some
@@ -272,12 +296,16 @@ class Broker:
             self._stopping.wait(min(left, 1.0))
 
     def _connect_and_serve(self) -> None:
-        self._version = self._choose_version()
-        generation = self._generation + 1
+        attempt = Attempt(
+            self._route.current,
+            self._version.choose(time.monotonic()),
+            self._generation + 1,
+            self._aliases,
+        )
         self._identity = self._new_identity()
-        link = Link(self._settings, self._identity, self._version, generation, self._deliver)
+        link = Link(self._settings, self._identity, attempt, self._deliver)
         try:
-            self._generation = generation
+            self._generation = attempt.generation
             self._accepted = False
             # Known before CONNACK: messages of a kept session may follow it at once, and whoever
             # takes them must be able to acknowledge them.
@@ -285,9 +313,8 @@ class Broker:
             try:
                 link.open()
             except LinkFailed as error:
-                raise self._judge_version(error) from error
-            self._v5_refusals = 0
-            self._had_v5 = self._had_v5 or self._version is V5
+                raise self._judge_version(error, link) from error
+            self._version.accepted()
             self._accepted = True
             self._greet(link)
             subscribed_at = time.monotonic()
@@ -302,6 +329,7 @@ class Broker:
                 raise link.failure()
         finally:
             self._link = None
+            self._last_link = link
             self._since = time.time()
             link.close("stopped")
 
@@ -309,33 +337,15 @@ class Broker:
         will = self._make_will
         return Identity(self._client_id, will if isinstance(will, Outgoing) else will())
 
-    def _choose_version(self) -> MQTTProtocolVersion:
-        if self._settings.protocol != "auto":
-            return V5 if self._settings.protocol == "5" else V311
-        return V311 if time.monotonic() < self._no_v5_until else V5
-
-    def _judge_version(self, error: LinkFailed) -> LinkFailed:
-        """Decide whether a failed CONNECT means that the broker has no MQTT 5.
-
-        Some say so; others just close the connection, which a broker that starts up does as well:
-        the second time in a row counts.
-        """
-        if self._settings.protocol != "auto":
-            return error
-        if self._version is V311:
-            # Not that either: the next attempt begins with 5 again.
-            self._no_v5_until = 0.0
-            return error
-        # amqtt never answers a CONNECT of version 5. One that has spoken 5 to us is only frozen.
-        silent = self._link is not None and self._link.silent and not self._had_v5
-        said = error.cause is Cause.NO_VERSION_5 or silent
-        closed = self._link is not None and self._link.hung_up
-        self._v5_refusals = self._v5_refusals + 1 if closed or said else 0
-        if not said and self._v5_refusals < 2:
-            return error
-        self._v5_refusals = 0
-        self._no_v5_until = time.monotonic() + RETRY_V5_S
-        return LinkFailed(f"{error} (next: MQTT 3.1.1)", Cause.NO_VERSION_5)
+    def _judge_version(self, error: LinkFailed, link: Link) -> LinkFailed:
+        """``error``, or that the broker has no MQTT 5 and is asked in 3.1.1 next."""
+        fall_back = self._version.failed(
+            time.monotonic(),
+            said=error.cause is Cause.NO_VERSION_5,
+            silent=link.silent,
+            closed=link.hung_up,
+        )
+        return LinkFailed(f"{error} (next: MQTT 3.1.1)", Cause.NO_VERSION_5) if fall_back else error
 
     def _greet(self, link: Link) -> None:
         """Connected: birth first, then the subscriptions."""
@@ -344,7 +354,8 @@ class Broker:
         self._refused = ()
         log.info(
             "broker_connected",
-            protocol="5" if self._version is V5 else "3.1.1",
+            protocol=self._version.name,
+            endpoint=str(self._route.current),
             session_kept=link.session_present,
             generation=link.generation,
         )

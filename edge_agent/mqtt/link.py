@@ -23,9 +23,12 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.config.broker import MqttSection
 from edge_agent.failpoints import reach
-from edge_agent.mqtt.backoff import Cause
+from edge_agent.mqtt.aliases import TopicAliases
+from edge_agent.mqtt.backoff import Cause, cause_of
 from edge_agent.mqtt.delivery import Delivery
+from edge_agent.mqtt.limits import TOPIC_INVALID, Limits, limits_of
 from edge_agent.mqtt.receipts import Receipts
+from edge_agent.mqtt.redirect import REDIRECTS, Endpoint, Redirect
 from edge_agent.mqtt.session import (
     LinkFailed,
     as_message,
@@ -40,23 +43,9 @@ from edge_agent.outgoing import Outcome, Outgoing
 from edge_agent.telemetry import Message
 
 CONNACK_TIMEOUT_S = 10.0
-HEADER_ROOM = 64
-"""Bytes of a PUBLISH beside topic, payload and properties, at most."""
-TOO_LARGE, QOS_NOT_SUPPORTED, TOPIC_INVALID = 0x95, 0x9B, 0x90
-_CAUSES = {
-    0x84: Cause.NO_VERSION_5,
-    0x85: Cause.DENIED,
-    0x86: Cause.DENIED,
-    0x87: Cause.DENIED,
-    0x88: Cause.BUSY,
-    0x89: Cause.BUSY,
-    0x8A: Cause.DENIED,
-    0x8E: Cause.TAKEN_OVER,
-    0x93: Cause.BUSY,
-    0x96: Cause.BUSY,
-    0x97: Cause.BUSY,
-    0x9F: Cause.BUSY,
-}
+ALIAS_INVALID = 0x94
+UNSUBSCRIBED = (0x00, 0x11)
+"""Reason codes of UNSUBACK after which the subscription is gone: done, there was none."""
 log = structlog.get_logger()
 
 
@@ -66,6 +55,17 @@ class Identity:
 
     client_id: str
     will: Outgoing
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One connection to make."""
+
+    endpoint: Endpoint
+    version: MQTTProtocolVersion
+    generation: int
+    aliases: bool = True
+    """Whether topics may be sent as aliases."""
 
 
 class Link:
@@ -78,25 +78,27 @@ class Link:
         self,
         settings: MqttSection,
         identity: Identity,
-        version: MQTTProtocolVersion,
-        generation: int,
+        attempt: Attempt,
         deliver: Callable[[Message], None],
     ) -> None:
         self._settings = settings
-        self.version = version
-        self.generation = generation
+        self._attempt = attempt
+        self.version = attempt.version
+        self.generation = attempt.generation
         self._deliver = deliver
         self.session_present = False
-        self.receive_maximum = 65_535
-        """Publishes in flight that the broker accepts."""
-        self._maximum_packet = 268_435_455
-        self._may_retain = True
-        self._qos_1 = True
+        self.limits = Limits()
+        """What the broker takes."""
+        self.redirect: Redirect | None = None
+        """Where it sends us instead."""
+        self.aliases_refused = False
+        """It ended the connection over a topic alias."""
+        self._aliases = TopicAliases()
         self.connected = False
         self.hung_up = False
+        """Whether the broker took the connection, then closed it without an answer that we know."""
         self.silent = False
         """It took the connection and never answered the CONNECT."""
-        """Whether the broker took the connection, then closed it without an answer that we know."""
         self.ended: LinkFailed | None = None
         """Why it is over; None while it lives."""
         self.received = 0
@@ -105,13 +107,14 @@ class Link:
         """Filter → whether the broker granted the subscription."""
         self.unsubscribed: set[str] = set()
         self._lock = threading.Lock()
-        self._deliveries: dict[int, Delivery] = {}
+        self._deliveries: dict[int, tuple[Delivery, str]] = {}
+        """Packet id → what waits for the PUBACK, and its topic."""
         self._early: dict[int, Outcome] = {}
         self._open = 0
         self._asked: dict[int, tuple[str, ...]] = {}
         self._receipts = Receipts(self._acknowledge)
         client = new_client(
-            settings, identity.client_id, version, identity.will, self._on_publication
+            settings, identity.client_id, attempt.version, identity.will, self._on_publication
         )
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -125,11 +128,11 @@ class Link:
 
     def open(self) -> None:
         """Connect and wait for CONNACK. Raises ``LinkFailed``."""
-        where = f"{self._settings.host}:{self._settings.port}"
+        where = self._attempt.endpoint
         try:
             self._client.connect(
-                self._settings.host,
-                self._settings.port,
+                where.host,
+                where.port,
                 keepalive=self._settings.keepalive_s,
                 **session_options(self._settings, self.version),
             )
@@ -156,7 +159,7 @@ class Link:
         """Why it is over, to be raised. ``ended`` itself never is: its traceback would hold this
         link, and its sockets with it."""
         if self.ended is None:
-            return LinkFailed(f"{self._settings.host}: closed without a reason")
+            return LinkFailed(f"{self._attempt.endpoint}: closed without a reason")
         return LinkFailed(str(self.ended), self.ended.cause)
 
     def turn(self, timeout: float) -> bool:
@@ -171,7 +174,7 @@ class Link:
                 if self.received == before or code != MQTTErrorCode.MQTT_ERR_SUCCESS:
                     break
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS and self.ended is None:
-            self.ended = LinkFailed(f"{self._settings.host}: connection lost ({code.name})")
+            self.ended = LinkFailed(f"{self._attempt.endpoint}: connection lost ({code.name})")
         return self.ended is None
 
     @property
@@ -210,7 +213,7 @@ class Link:
         self._receipts.clear()
         with self._lock:
             lost, self._deliveries = self._deliveries, {}
-        for delivery in lost.values():
+        for delivery, _ in lost.values():
             delivery.settle(Outcome("lost", str(self.ended)))
 
     def _let_go(self) -> None:
@@ -228,24 +231,27 @@ class Link:
 
     def publish(self, outgoing: Outgoing, delivery: Delivery) -> None:
         """Send at QoS 1; ``delivery`` is settled by the PUBACK, or by the end of the connection."""
-        refusal = self._refusal(outgoing) or self._reserve()
+        refusal = self.limits.refusal(outgoing) or self._reserve()
         if refusal is not None:
             delivery.settle(refusal)
             return
         reach("publish")
+        topic, alias = self._aliases.use(outgoing.topic)
         try:
             info = self._client.publish(
-                outgoing.topic,
+                topic,
                 outgoing.payload,
                 qos=1,
-                retain=outgoing.retain and self._may_retain,
-                properties=publish_properties(outgoing, self.version),
+                retain=outgoing.retain and self.limits.may_retain,
+                properties=publish_properties(outgoing, self.version, alias),
             )
         except (ValueError, struct.error, MQTTException) as error:
             with self._lock:
                 self._open -= 1
             delivery.settle(Outcome("refused", f"not a message: {error}", TOPIC_INVALID))
             return
+        if alias is not None and info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._aliases.established(outgoing.topic)
         with self._lock:
             # The PUBACK may have been faster than this thread.
             outcome = self._early.pop(info.mid, None)
@@ -254,20 +260,20 @@ class Link:
             if outcome is None and info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 outcome = Outcome("lost", info.rc.name)
             if outcome is None:
-                self._deliveries[info.mid] = delivery
+                self._deliveries[info.mid] = delivery, outgoing.topic
         if outcome is not None:
             delivery.settle(outcome)
 
     def room(self) -> int:
         """How many more publishes the broker accepts in flight."""
-        return max(0, self.receive_maximum - self._open) if self.connected else 0
+        return max(0, self.limits.receive_maximum - self._open) if self.connected else 0
 
     def _reserve(self) -> Outcome | None:
         """A place in the broker's receive maximum. paho would queue what is beyond it."""
         with self._lock:
             if not self.connected:
                 return Outcome("lost", "not connected")
-            if self._open >= self.receive_maximum:
+            if self._open >= self.limits.receive_maximum:
                 return Outcome("lost", "as many in flight as the broker accepts")
             self._open += 1
             return None
@@ -298,20 +304,6 @@ class Link:
         """QoS 1 messages that wait for their acknowledgement."""
         return len(self._receipts)
 
-    def _refusal(self, outgoing: Outgoing) -> Outcome | None:
-        """What the broker has said it will not take: sending it would end the connection."""
-        if not outgoing.topic:
-            return Outcome("refused", "not a message: no topic", TOPIC_INVALID)
-        size = (
-            len(outgoing.topic) + len(outgoing.payload) + len(outgoing.content_type) + HEADER_ROOM
-        )
-        if size > self._maximum_packet:
-            text = f"{size} bytes; the broker takes {self._maximum_packet} at most"
-            return Outcome("refused", text, TOO_LARGE)
-        if not self._qos_1:
-            return Outcome("refused", "the broker offers QoS 0 only", QOS_NOT_SUPPORTED)
-        return None
-
     # --- paho's callbacks: quick, and never raising ---------------------------------------------
 
     def _on_connect(
@@ -323,14 +315,14 @@ class Link:
         properties: Properties | None,
     ) -> None:
         if reason.is_failure:
-            cause = _CAUSES.get(reason.value, Cause.LOST)
-            self.ended = LinkFailed(f"{self._settings.host}: refused us: {reason}", cause)
+            cause = cause_of(reason.value)
+            self.redirect = _redirect(reason, properties)
+            self.ended = LinkFailed(f"{self._attempt.endpoint}: refused us: {reason}", cause)
             return
         self.session_present = flags.session_present
-        self.receive_maximum = int(getattr(properties, "ReceiveMaximum", 65_535))
-        self._maximum_packet = int(getattr(properties, "MaximumPacketSize", 268_435_455))
-        self._may_retain = bool(getattr(properties, "RetainAvailable", 1))
-        self._qos_1 = int(getattr(properties, "MaximumQoS", 1)) >= 1
+        self.limits = limits_of(properties)
+        if self._attempt.aliases:
+            self._aliases.allow(self.limits.topic_aliases)
         self.connected = True
 
     def _on_disconnect(
@@ -339,12 +331,14 @@ class Link:
         userdata: object,  # noqa: ARG002
         flags: DisconnectFlags,  # noqa: ARG002
         reason: ReasonCode,
-        properties: Properties | None,  # noqa: ARG002
+        properties: Properties | None,
     ) -> None:
         self.connected = False
         if self.ended is None:
-            cause = _CAUSES.get(reason.value, Cause.LOST)
-            text = f"{self._settings.host}: connection ended: {reason}"
+            self.redirect = _redirect(reason, properties)
+            self.aliases_refused = reason.value == ALIAS_INVALID
+            cause = cause_of(reason.value)
+            text = f"{self._attempt.endpoint}: connection ended: {reason}"
             if cause is Cause.TAKEN_OVER:
                 text += "; another client uses our client id: give each its own mqtt.client_id"
             self.ended = LinkFailed(text, cause)
@@ -382,10 +376,13 @@ class Link:
             outcome = Outcome("acked", str(reason))
         with self._lock:
             self._open -= 1
-            delivery = self._deliveries.pop(mid, None)
-            if delivery is None:
+            found = self._deliveries.pop(mid, None)
+            if found is None:
                 self._early[mid] = outcome
-        if delivery is not None:
+        if found is not None:
+            delivery, topic = found
+            if outcome.state == "refused":
+                self._aliases.doubt(topic)
             delivery.settle(outcome)
 
     def _on_subscribe(
@@ -408,8 +405,19 @@ class Link:
         client: Client,  # noqa: ARG002
         userdata: object,  # noqa: ARG002
         mid: int,
-        reasons: list[ReasonCode],  # noqa: ARG002
+        reasons: list[ReasonCode],
         properties: Properties | None,  # noqa: ARG002
     ) -> None:
         with self._lock:
-            self.unsubscribed.update(self._asked.pop(mid, ()))
+            filters = self._asked.pop(mid, ())
+            if not reasons:  # 3.1.1 gives none
+                self.unsubscribed.update(filters)
+            for text, reason in zip(filters, reasons, strict=False):
+                if reason.value in UNSUBSCRIBED:
+                    self.unsubscribed.add(text)
+
+
+def _redirect(reason: ReasonCode, properties: Properties | None) -> Redirect | None:
+    if reason.value not in REDIRECTS:
+        return None
+    return Redirect(reason.value, str(getattr(properties, "ServerReference", "")))

@@ -96,11 +96,15 @@ def subscription(
     return text, SubscribeOptions(qos=qos, retainHandling=handling)
 
 
-def publish_properties(outgoing: Outgoing, version: MQTTProtocolVersion) -> Properties | None:
-    """Content type, correlation data and what is left of its time to live."""
+def publish_properties(
+    outgoing: Outgoing, version: MQTTProtocolVersion, alias: int | None = None
+) -> Properties | None:
+    """Content type, correlation data, topic alias and what is left of its time to live."""
     if version is not V5:
         return None
     values: dict[str, Any] = {"ContentType": outgoing.content_type}
+    if alias is not None:
+        values["TopicAlias"] = alias
     if outgoing.correlation_data is not None:
         values["CorrelationData"] = outgoing.correlation_data
     if outgoing.expires_at is not None:

@@ -37,7 +37,7 @@ has them; removing one is refused."""
 RESTART_KEYS = (
     "agent.topic_prefix",
     "mqtt",
-    "store",
+    "store.state_dir",
     "telemetry.inbox_messages",
     "telemetry.inbox_mb",
     "telemetry.sparkplug_host_id",

@@ -28,6 +28,13 @@ class Ballast:
         except OSError:
             return self._size == 0
 
+    def resize(self, size: int) -> None:
+        """Hold so many bytes from now on; ``restore`` takes what is missing."""
+        self._size = size
+        if self._path.exists() and self._path.stat().st_size > size:
+            self.give_up()
+            self.restore()
+
     def restore(self) -> bool:
         """Take the room again where there is plenty; whether it is held now."""
         if self.held:

@@ -78,9 +78,13 @@ class Connection:
             "cache_size = -2000",
             "wal_autocheckpoint = 500",
             f"journal_size_limit = {4 * 1024 * 1024}",
-            f"max_page_count = {max_bytes // PAGE_BYTES}",
         ):
             self.execute(f"PRAGMA {pragma}")
+        self.bound(max_bytes)
+
+    def bound(self, max_bytes: int) -> None:
+        """Let the file grow no larger; one that is larger already keeps its size."""
+        self.execute(f"PRAGMA max_page_count = {max_bytes // PAGE_BYTES}")
 
     def execute(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[sqlite3.Row]:
         """Run one statement and return its rows. Raises ``Unavailable`` or a kind of it."""

@@ -62,7 +62,7 @@ class Store:
             connection,
             self.counters,
             max_rows=settings.outbox_rows,
-            max_bytes=int(settings.max_mb * MEGABYTE * OUTBOX_SHARE),
+            max_bytes=_outbox_bytes(settings),
         )
         self.incidents = Incidents(connection, clock)
         self.lives = Lives(self.counters)
@@ -123,6 +123,13 @@ class Store:
         connection = Connection(path, max_bytes=settings.max_mb * MEGABYTE, read_only=True)
         return cls(connection, None, settings, [])
 
+    def use(self, settings: StoreSection) -> None:
+        """Go on with other bounds, at once; nothing that waits is dropped for it."""
+        self._connection.bound(settings.max_mb * MEGABYTE)
+        self.outbox.bound(max_rows=settings.outbox_rows, max_bytes=_outbox_bytes(settings))
+        self.upkeep.ballast.resize(settings.ballast_mb * MEGABYTE)
+        self.upkeep.hold_ballast()
+
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing: ``BEGIN IMMEDIATE`` … ``COMMIT``; a nested use joins the outer one."""
         return self._connection.transaction()
@@ -171,6 +178,10 @@ class Store:
         finally:
             if self._lock is not None:
                 self._lock.release()
+
+
+def _outbox_bytes(settings: StoreSection) -> int:
+    return int(settings.max_mb * MEGABYTE * OUTBOX_SHARE)
 
 
 def _open_sound(path: Path, settings: StoreSection) -> Connection:

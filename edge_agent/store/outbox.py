@@ -40,11 +40,18 @@ class Outbox:
     ) -> None:
         self._connection = connection
         self._counters = counters
-        self._max_rows = max_rows
-        self._max_bytes = max_bytes
         self._rows = 0
         self._bytes = 0
         self._recount()
+        self.bound(max_rows=max_rows, max_bytes=max_bytes)
+
+    def bound(self, *, max_rows: int, max_bytes: int) -> None:
+        """Set the bounds. What waits beyond tighter ones is not shed for that: until it is sent,
+        it counts as allowed, and only newer messages find no more room."""
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._kept_rows = self._rows
+        self._kept_bytes = self._bytes
 
     def add(self, messages: Sequence[Outgoing], now: float) -> int:
         """Keep ``messages`` until they are sent; how many were new.
@@ -55,6 +62,8 @@ class Outbox:
         added = 0
         with self._connection.transaction():
             self._connection.on_rollback(self._recount)
+            self._kept_rows = min(self._kept_rows, self._rows)
+            self._kept_bytes = min(self._kept_bytes, self._bytes)
             for message in messages:
                 if message.retain:
                     self._delete(
@@ -183,8 +192,11 @@ class Outbox:
         return len(gone)
 
     def _shed(self) -> None:
-        while self._rows > self._max_rows or self._bytes > self._max_bytes:
-            surplus = self._rows - self._max_rows
+        while True:
+            max_rows = max(self._max_rows, self._kept_rows)
+            if self._rows <= max_rows and self._bytes <= max(self._max_bytes, self._kept_bytes):
+                return
+            surplus = self._rows - max_rows
             if not self.shed(OutgoingPriority.RESULT, max(1, min(surplus, SHED_BATCH))):
                 return
 

@@ -1,4 +1,4 @@
-"""What the fault tests share: a station beside a broker, and a machine that talks to it."""
+"""What the fault tests share: stations beside a broker, a machine that talks to them, workers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 from brokers import Mosquitto
+from govern.conftest import put, root
+from inference.conftest import TinyModel, tiny_model
+from modelpush import ModelGateway
 from peer import Peer
 from station import Station, Stations
+from workers import make
+
+__all__ = ["make", "put", "root", "tiny_model"]
 
 
 @pytest.fixture
@@ -31,3 +37,11 @@ def peer(broker: Mosquitto) -> Iterator[Peer]:
     """A machine, and a listener to everything below edge/gw."""
     with Peer(broker.port).listen("edge/gw/#") as client:
         yield client
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, tiny_model: TinyModel) -> Iterator[ModelGateway]:
+    """A gateway that answers with a tiny model and is offered others."""
+    made = ModelGateway(tmp_path, tiny_model())
+    yield made
+    made.switch.close(0.0)

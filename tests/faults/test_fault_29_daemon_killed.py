@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import daemon_campaign
 from brokers import Mosquitto, wait_until
 from plant import Client, Daemon, Row, write_settings
 
@@ -62,3 +63,36 @@ def diagnoses(client: Client) -> dict[bytes | None, dict[str, object]]:
             known = found.setdefault(one.correlation, one.json)
             assert known == one.json
     return found
+
+
+def test_fault_29_an_incident_goes_on_where_it_was_when_the_daemon_died(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    config = write_settings(tmp_path, broker.port, inference={"model": str(tmp_path / "no.gguf")})
+    topic = f"edge/gw1/incident/{MACHINE}"
+    fallen: list[Row] = [{**row, "flow": row["flow"] / 2} for row in rows(60) if row["flow"]]
+    with Client(broker.port, "edge/#") as client:
+        with Daemon(config) as daemon:
+            client.wait_for("edge/gw1/status")
+            at = client.stream(MACHINE, rows(300))
+            at = client.stream(MACHINE, fallen, start=at)
+            client.wait_for(topic)
+            daemon.kill()
+        with Daemon(config) as daemon:
+            at = client.stream(MACHINE, fallen, start=at)
+            client.stream(MACHINE, rows(300), start=at)
+            client.wait_for(topic, lambda one: one.json["phase"] == "closed")
+            assert daemon.terminate() == 0
+    states = {one.json["message_id"]: one.json for one in client.on(topic)}
+    assert len({one["incident_id"] for one in states.values()}) == 1
+    assert [one["sequence"] for one in states.values()] == list(range(len(states)))
+    assert {one.payload for one in client.on(topic)} == {
+        client.wait_for(topic, lambda one, key=key: one.json["message_id"] == key).payload  # type: ignore[misc]
+        for key in states
+    }, "what came twice was the same both times"
+
+
+def test_fault_29_the_daemon_campaign_finds_nothing_lost_or_said_twice() -> None:
+    report = daemon_campaign.campaign(seed=2029, kills=6)
+    assert report.clean, report
+    assert report.kills == 6

@@ -53,6 +53,34 @@ def test_past_its_rows_the_oldest_least_urgent_go_and_are_counted(store: Store) 
     assert store.outbox.counts().shed == 50
 
 
+def test_tighter_bounds_drop_nothing_that_waits(store: Store) -> None:
+    store.outbox.add([outgoing(f"r{n}") for n in range(80)], 0)
+    store.use(StoreSection(ballast_mb=0, outbox_rows=100, max_mb=8))
+    store.outbox.bound(max_rows=20, max_bytes=1_000)
+    assert len(keys(store)) == 80
+    store.outbox.add([outgoing("new", HEALTH)], 0)
+    assert keys(store) == [f"r{n}" for n in range(80)], "no room for newer ones until then"
+    with undone(store):
+        store.outbox.sent_all([seq for seq, _ in store.outbox.pending(70, 0)])
+    store.outbox.add([outgoing("newer", HEALTH)], 0)
+    assert len(keys(store)) == 80
+    store.outbox.bound(max_rows=20, max_bytes=1_000_000)
+    store.outbox.sent_all([seq for seq, _ in store.outbox.pending(75, 0)])
+    store.outbox.add([outgoing(f"n{n}") for n in range(30)], 0)
+    assert len(keys(store)) == 20
+
+
+def test_wider_bounds_hold_at_once(store: Store) -> None:
+    store.use(StoreSection(ballast_mb=1, outbox_rows=300))
+    store.outbox.add([outgoing(f"r{n}") for n in range(250)], 0)
+    assert len(keys(store)) == 250
+    assert (store.path.parent / "ballast").stat().st_size == 1024 * 1024
+    store.use(StoreSection(ballast_mb=0, outbox_rows=300))
+    assert not (store.path.parent / "ballast").exists()
+    [(limit,)] = store.upkeep.connection.execute("PRAGMA max_page_count")
+    assert limit == 256 * 256
+
+
 def test_past_its_bytes_it_sheds_too(tmp_path: Path) -> None:
     store = Store.open(tmp_path, StoreSection(max_mb=8, ballast_mb=0))
     big = b"x" * 500_000

@@ -98,7 +98,7 @@ def queued_jobs(state_dir: Path) -> int:
 
 
 @pytest.mark.parametrize(("state", "when", "patch", "end"), KILLS)
-def test_a_kill_in_any_state_is_survived(
+def test_fault_45_a_kill_in_any_state_is_survived(
     broker: Mosquitto, tmp_path: Path, state: str, when: str, patch: dict[str, Any], end: str
 ) -> None:
     config = write_settings(tmp_path, broker.port, rollout={"probation_s": 1})
