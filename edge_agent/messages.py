@@ -91,6 +91,8 @@ class IntakeFacts(Section):
     waiting: int
     shed: int
     """Messages dropped for room."""
+    shed_by: dict[str, int]
+    """Whose they were: the machines that lost most."""
 
 
 @dataclass(slots=True)

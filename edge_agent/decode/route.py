@@ -8,7 +8,6 @@ from edge_agent.decode.timestamp import checked
 from edge_agent.decode.unit import Line
 from edge_agent.telemetry import Message, Quality
 
-
 _NO_NAMES: dict[str, str] = {}
 """Shared by all topics of one signal, which need no names: an empty dictionary takes 64 bytes."""
 
