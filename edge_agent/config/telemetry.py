@@ -72,6 +72,9 @@ class SourceSection(Section):
     readings are converted (``outlet_pressure = "psi"``)."""
     numbers_in_strings: bool = False
     """Whether ``"12.3"`` in JSON is a number. In ``plain`` payloads it always is."""
+    arrays: Literal["refuse", "mean", "rms", "last"] = "refuse"
+    """What an array of bare numbers under one signal becomes: ``rms`` suits a burst of vibration,
+    ``mean`` a burst of a slow value, ``last`` a buffer. Arrays of objects are samples anyway."""
     words: dict[str, float] = {}
     """Texts that stand for numbers (``running = 1``), exactly as they are written."""
     ignore_payloads: tuple[str, ...] = ("online", "offline")

@@ -21,7 +21,7 @@ from edge_agent.decode.source import Source
 from edge_agent.decode.topic import TopicTree
 from edge_agent.decode.tree import inside, json_tree
 from edge_agent.decode.unit import Line, conversion
-from edge_agent.decode.value import number
+from edge_agent.decode.value import number, reduced
 from edge_agent.errors import BadConfig, BadPayload
 from edge_agent.outgoing import Outgoing
 from edge_agent.telemetry import Message, Quality, Reading
@@ -135,12 +135,16 @@ class Decoder:
             if route.equipment and abs(route.skew) > abs(skews.get(route.equipment, 0.0)):
                 skews[route.equipment] = round(route.skew, 3)
         furthest = sorted(skews, key=lambda name: -abs(skews[name]))[:WORST]
+        hosts = [source.host for source in self._sources if source.host is not None]
         return {
             "machines": machines,
             "signals": signals,
             "over_equipment": self.census.over_equipment,
             "over_signals": self.census.over_signals,
             **asdict(self.counts),
+            "unread_metrics": sum(host.unread for host in hosts),
+            "unborn": sum(host.unborn for host in hosts),
+            "gaps": sum(host.gaps for host in hosts),
             "skew_s": {name: skews[name] for name in furthest},
         }
 
@@ -308,7 +312,10 @@ class Decoder:
         name = route.name_of(key)
         if name == "":
             return
-        found = number(sample.value, section.words, in_strings=section.numbers_in_strings)
+        if type(sample.value) is list and section.arrays != "refuse":
+            found = reduced(sample.value, section.arrays)
+        else:
+            found = number(sample.value, section.words, in_strings=section.numbers_in_strings)
         if found is None:
             self.counts.skipped += 1
             return
@@ -379,6 +386,7 @@ class Decoder:
             if fault:
                 raise BadPayload(f"signal name {shown(key)} {fault}")
             if not isinstance(value, int | float):
-                raise BadPayload(f"signal {shown(key)} is no number but {described(value)}")
+                hint = "; arrays = mean, rms or last makes one" if isinstance(value, list) else ""
+                raise BadPayload(f"signal {shown(key)} is no number but {described(value)}{hint}")
         if not unread:
             raise BadPayload("no signal in it")
