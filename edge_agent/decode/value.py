@@ -26,7 +26,12 @@ WORDS = {"true": 1.0, "false": 0.0}
 def reduced(values: list[object], how: str) -> float | None:
     """An array of numbers as one: their ``mean``, ``rms`` (root of the mean of the squares) or
     ``last``. None where it is empty or holds anything else."""
-    found = [_float(value) for value in values if type(value) is float or type(value) is int]
+    found: list[float] = []
+    for value in values:
+        if isinstance(value, float):
+            found.append(value)
+        elif type(value) is int:
+            found.append(_float(value))
     if not found or len(found) < len(values):
         return None
     if how == "last":

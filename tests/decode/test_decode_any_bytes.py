@@ -208,8 +208,8 @@ SPARKPLUG_CORPUS = [
 @pytest.mark.parametrize("payload", SPARKPLUG_CORPUS, ids=lambda payload: payload[:12].hex())
 @pytest.mark.parametrize("kind", ["NBIRTH/n", "DBIRTH/n/d", "NDATA/n", "DDATA/n/d", "NDEATH/n"])
 def test_the_sparkplug_corpus(kind: str, payload: bytes) -> None:
-    source = {"topic": "spBv1.0/#", "format": "sparkplug"}
-    decoder = Decoder(TelemetrySection(sources=(SourceSection(**source),)), "edge")
+    source = SourceSection(topic="spBv1.0/#", format="sparkplug")
+    decoder = Decoder(TelemetrySection(sources=(source,)), "edge")
     good = birth(NAMED + field(10, 0, b"\x01"))
     assert len(decoder.decode(Message("spBv1.0/g/NBIRTH/n", good, 1.7e9))) == 1
     readings, reason = attempt(decoder, Message(f"spBv1.0/g/{kind}", payload, 1.7e9))
