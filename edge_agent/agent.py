@@ -359,6 +359,7 @@ class Agent:
             admit=access.admit,
             charge=access.charge,
             complete=access.complete,
+            history=self.store.feedback.of_equipment,
             beat=loop.beat,
         )
         self._diagnosis = DiagnosisLoop(
@@ -414,7 +415,9 @@ class Agent:
             send=self._casebook.send,
         )
         self._observation = Observation(self.settings, self.store, sight)
-        operations = Operations(self.store, self._intake, self._health.report, self._wake)
+        operations = Operations(
+            self.store, self._intake, self._health.report, self._wake, self._card_for
+        )
         self._commands = Commands(
             self.settings,
             operations.commands(),

@@ -56,6 +56,8 @@ class CardSignal(Section):
     """Unit of the readings, for people: ``bar``, ``L/min``, ``°C``."""
     meaning: str = Field(default="", max_length=300)
     """What it measures and where."""
+    called: str = Field(default="", max_length=100)
+    """How the fault texts call it, where its name is a code; from the card's type."""
     normal: tuple[float, float] | None = None
     """Usual range in operation; leaving it is evidence whatever the baseline says."""
     physical: tuple[float, float] | None = None
@@ -115,6 +117,8 @@ class Card(Section):
 
     equipment: str = Field(min_length=1, max_length=200)
     """Name in the telemetry; ``pump-*`` matches several machines of one kind."""
+    type: str = Field(default="", max_length=64)
+    """The type whose signals and faults it takes over (a card in ``library`` or ``public``)."""
     title: str = Field(default="", max_length=200)
     """Name for people."""
     description: str = Field(default="", max_length=4000)
@@ -147,5 +151,10 @@ class Card(Section):
 
     def matches(self, equipment: str) -> bool:
         """Whether this card describes the machine of that name (``*`` stands for any text)."""
-        pattern = ".*".join(re.escape(part) for part in self.equipment.split("*"))
-        return re.fullmatch(pattern, equipment) is not None
+        return matches(self.equipment, equipment)
+
+
+def matches(pattern: str, equipment: str) -> bool:
+    """Whether ``pattern``, in which ``*`` stands for any text, means the machine of that name."""
+    text = ".*".join(re.escape(part) for part in pattern.split("*"))
+    return re.fullmatch(text, equipment) is not None

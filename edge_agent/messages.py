@@ -390,7 +390,9 @@ def commands() -> tuple[CommandShape, ...]:
     """The commands that an agent answers, as it would list them itself."""
     settings = Settings()
     nobody: Any = None
-    own = Operations(store=nobody, intake=nobody, report=dict, wake=lambda: None).commands()
+    own = Operations(
+        store=nobody, intake=nobody, report=dict, wake=lambda: None, card_for=lambda _: None
+    ).commands()
     asked = Message(topic=settings.topic("cmd/help"), payload=b"{}", arrived=0.0)
     answer = Commands(settings, own).handle(asked, 0.0)
     listed = json.loads(answer.payload)["result"]["commands"] if answer else {}

@@ -69,11 +69,18 @@ def labels_of(card: Card) -> dict[str, str]:
     bracket. Made unique by the name."""
     found: dict[str, str] = {}
     for name, signal in card.signals.items():
+        if signal.called:
+            found[name] = _unique(signal.called, name, found)
+            continue
         said = re.split(r"[,;(\[]", signal.meaning, maxsplit=1)[0].strip(" .").lower()
         plain = PLAIN_NAME.fullmatch(name) or not 0 < len(said) <= LABEL_CHARS
         label = name.replace("_", " ") if plain else said
-        found[name] = f"{name} {label}" if label in found.values() else label
+        found[name] = _unique(label, name, found)
     return found
+
+
+def _unique(label: str, name: str, found: Mapping[str, str]) -> str:
+    return f"{name} {label}" if label in found.values() else label
 
 
 def text_sha256(card: Card, fault: CardFault) -> str:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from edge_agent.card import Card, CardFault
 from edge_agent.diagnose.symptoms import FORMAL_TRUST, Expectation, table_of
@@ -34,6 +35,11 @@ NOTHING_PRIOR = 0.10
 SPREAD: Mapping[float, float] = {0.03: 0.40, 0.15: 0.30, 0.35: 0.20, 0.65: 0.10}
 UNKNOWN_SPREAD: Mapping[float, float] = {0.03: 0.10, 0.15: 0.20, 0.35: 0.35, 0.65: 0.35}
 """Share of the signals that move without being mentioned → how likely that share is."""
+PRIOR_COUNT = 3.0
+"""As if each fault had been seen so often already: three words of an operator double one."""
+MOST_COUNTED = 6
+"""Words counted of one fault at most: the prior makes no fault more than three times as likely as
+another, so that the evidence decides."""
 FREE_SIGNALS = 5.0
 CALM_SCALE = 1.2
 MOVED_SCALE = 6.0
@@ -74,14 +80,23 @@ class Ranking:
         return dict(self.faults).get(fault_id, 0.0)
 
 
-def rank(card: Card, finding: Finding) -> Ranking:
-    """Rank the faults of ``card`` by the evidence of ``finding``."""
+def rank(
+    card: Card, finding: Finding, confirmed: Mapping[str, int] = MappingProxyType({})
+) -> Ranking:
+    """Rank the faults of ``card`` by the evidence of ``finding``. ``confirmed``: fault → how often
+    an operator named it for this machine; the prior is the mean of a Dirichlet distribution with
+    ``PRIOR_COUNT`` for each fault and these counts."""
     table = table_of(card)
     evidence = [_calmed(card, one) for one in finding.evidence]
     temper = min(1.0, math.sqrt(FREE_SIGNALS / max(1, len(evidence))))
     scores = _others(evidence, temper)
-    prior = math.log((1.0 - UNKNOWN_PRIOR - NOTHING_PRIOR) / max(1, len(card.faults)))
+    counts = {
+        fault.id: PRIOR_COUNT + min(MOST_COUNTED, confirmed.get(fault.id, 0))
+        for fault in card.faults
+    }
+    share = (1.0 - UNKNOWN_PRIOR - NOTHING_PRIOR) / max(1.0, sum(counts.values()))
     for fault in card.faults:
+        prior = math.log(share * counts[fault.id])
         expected = table[fault.id]
         fits = sum(_log_chance(expected[e.signal], e) for e in evidence if e.signal in expected)
         fits += _unmentioned([e for e in evidence if e.signal not in expected], SPREAD)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -23,6 +23,7 @@ from edge_agent.diagnose.retry import Step, decide
 from edge_agent.diagnose.rules import Ranking, rank
 from edge_agent.diagnosis import Diagnosis
 from edge_agent.errors import BadAnswer, Unavailable
+from edge_agent.feedback import Feedback, confirmed, similar
 from edge_agent.job import Job, JobState
 from edge_agent.level import Allowance, Spent
 
@@ -47,6 +48,8 @@ class Desk:
     admit: Callable[[Job], Allowance]
     charge: Callable[[Completion | None, float, float], Spent]
     complete: Callable[[CompletionRequest, Callable[[], bool]], Completion]
+    history: Callable[[str], Sequence[Feedback]] = lambda _: ()
+    """What operators said of a machine's incidents, newest first."""
     clock: Callable[[], float] = time.time
     beat: Callable[[], None] = lambda: None
 
@@ -90,7 +93,8 @@ class DiagnosisLoop:
     def work(self, job: Job, stop: threading.Event) -> None:
         """One job, to its diagnosis, its retry, or back into the queue."""
         desk, settings, card = self._desk, self._settings, self._card_for(job.equipment)
-        ranking = rank(card, job.finding) if card else Ranking((), 1.0)
+        history = desk.history(job.equipment)
+        ranking = rank(card, job.finding, confirmed(history)) if card else Ranking((), 1.0)
         allowance = self._wait_for_allowance(job, stop)
         if allowance is None:
             desk.put_back(job)
@@ -115,7 +119,8 @@ class DiagnosisLoop:
                     state = JobState.QUARANTINED
         seconds = time.monotonic() - started
         spent = desk.charge(completion, seconds, completion.cpu_seconds if completion else 0.0)
-        outcome = Outcome(completion, reason, spent, allowance.level)
+        before = similar(history, job.finding.fingerprint)
+        outcome = Outcome(completion, reason, spent, allowance.level, before)
         desk.finish(job, self._conclude(job, card, ranking, outcome), state)
 
     def _conclude(

@@ -55,8 +55,16 @@ _STOP = {"the", "of", "a", "an", "in", "at", "rms", "and", "to", "c", "g", "v", 
 
 def table_of(card: Card) -> Table:
     """The whole table of a card; formal symptoms win over the text."""
-    words = {name: _words(f"{name} {signal.meaning}") for name, signal in card.signals.items()}
+    words = signal_words(card)
     return {fault.id: _expectations(fault, words) for fault in card.faults}
+
+
+def signal_words(card: Card) -> dict[str, frozenset[str]]:
+    """Signal → the words by which a text may mean it."""
+    return {
+        name: _words(f"{name} {signal.called} {signal.meaning}")
+        for name, signal in card.signals.items()
+    }
 
 
 def _expectations(
