@@ -1,6 +1,22 @@
-"""``python -m edge_agent``: the command line."""
+"""``edge-agent`` and ``python -m edge_agent``: the daemon without the command line, or that."""
 
-from edge_agent.cli import main
+import os
+import sys
+
+
+def main() -> None:
+    """Run what the arguments ask for."""
+    from edge_agent.daemon import serve, settings_file, spare_memory, without_rich
+
+    config = settings_file(sys.argv[1:], os.environ)
+    if config is not None:
+        spare_memory()
+        without_rich()
+        sys.exit(serve(config))
+    from edge_agent.cli import main as command_line
+
+    command_line()
+
 
 if __name__ == "__main__":
     main()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import structlog
@@ -27,8 +27,10 @@ from edge_agent.control import Control
 from edge_agent.deadletter import DeadLetters
 from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
+from edge_agent.detect.machine import EquipmentStatus
 from edge_agent.diagnose.library import CardLibrary, idle_cards
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
+from edge_agent.diagnosis import Diagnosis
 from edge_agent.doorway import Doorway
 from edge_agent.errors import BadPayload
 from edge_agent.finding import Finding
@@ -38,13 +40,16 @@ from edge_agent.inbox import Inbox
 from edge_agent.inference.client import WorkerClient
 from edge_agent.inference.tier import TierChoice
 from edge_agent.intake import Intake, IntakeEffects
-from edge_agent.job import JobState
+from edge_agent.job import Job, JobState
 from edge_agent.life import GOVERNOR, Ending, Life
-from edge_agent.logs import configure_logs
+from edge_agent.logs import bind_everywhere, configure_logs
 from edge_agent.model_access import ModelAccess
 from edge_agent.modelswitch import ModelSwitch
 from edge_agent.mqtt.broker import Broker, FilterMemory
+from edge_agent.observation import Observation, Sight
+from edge_agent.observe.tally import Tally
 from edge_agent.operations import Operations
+from edge_agent.presence import HostPresence
 from edge_agent.publish.message import reported_message, rfc3339, status_message
 from edge_agent.publish.publisher import Backlog, Line, Publisher
 from edge_agent.rollout.apply import ConfigRollout
@@ -94,6 +99,8 @@ class Agent:
         self.store = Store.open(own.store.state_dir, own.store)
         self._rollout = ConfigRollout(document, self._memory(CONFIG), self._rollout_effects())
         self.settings = self._rollout.resume()
+        revision = self._rollout.reported().get("revision")
+        bind_everywhere(agent=self.settings.agent.id, revision=revision)
         self._supervisor = Supervisor()
         self._cards = _cards_of(self.settings)
         self._casebook = Casebook(self.store, self.settings, self._card_for, self._wake)
@@ -101,6 +108,7 @@ class Agent:
         self._build_models()
         self._build_inboxes()
         self._broker = self._build_broker()
+        self._presence = self._build_presence()
         self._intake = self._build_intake()
         self._build_diagnosis()
         self._build_publisher()
@@ -178,6 +186,7 @@ class Agent:
         self._casebook.send(reported_message(self._casebook.root, "model", report))
 
     def _report_settings(self, report: dict[str, Any]) -> None:
+        bind_everywhere(revision=report.get("revision"))
         self._casebook.send(reported_message(self._casebook.root, "config", report))
 
     def _ask_for_restart(self, why: str) -> None:
@@ -239,7 +248,15 @@ class Agent:
         def shed(message: Message) -> None:
             self._broker.ack(message)
 
-        self._inbox = Inbox(telemetry.inbox_messages, telemetry.inbox_mb * MEGABYTE, on_shed=shed)
+        def lane_of(topic: str) -> str:
+            return self._intake.lane_of(topic)
+
+        self._inbox = Inbox(
+            telemetry.inbox_messages,
+            telemetry.inbox_mb * MEGABYTE,
+            lane_of=lane_of,
+            on_shed=shed,
+        )
         self._control_inbox = Inbox(CONTROL_MESSAGES, CONTROL_MB * MEGABYTE, on_shed=shed)
 
     def _build_broker(self) -> Broker:
@@ -267,6 +284,12 @@ class Agent:
             ),
         )
 
+    def _build_presence(self) -> HostPresence | None:
+        """What tells Sparkplug nodes that we are here, where the settings give us a name there."""
+        mqtt, host_id = self.settings.mqtt, self.settings.telemetry.sparkplug_host_id
+        client_id = mqtt.client_id or f"edge-agent-{self.settings.agent.id}"
+        return HostPresence(mqtt, client_id, host_id) if host_id else None
+
     def _build_intake(self) -> Intake:
         settings = self.settings
         loop = self._supervisor.add("intake")
@@ -274,7 +297,7 @@ class Agent:
         detection.restore(self.store.snapshots.all(BASELINE))
         effects = IntakeEffects(
             acknowledge=self._broker.ack,
-            record=lambda *found: self._persist(lambda: self._record(*found), loop),
+            record=lambda found, learned: self._record(found, learned, loop),
             save_snapshots=lambda found: self.store.snapshots.put_all(BASELINE, found),
             send=self._casebook.send,
             beat=loop.beat,
@@ -292,13 +315,21 @@ class Agent:
         loop.run = intake.run
         return intake
 
-    def _record(self, findings: Sequence[Finding], learned: Mapping[str, bytes]) -> None:
-        self._casebook.record(findings)
-        self.store.snapshots.put_all(BASELINE, dict(learned))
-
     def _persist(self, work: Callable[[], Result], loop: Loop) -> Result:
         """Do ``work`` durably: a full disk makes the loop wait, it does not end it."""
         return self.store.persist(work, give_up=self._draining.is_set, beat=loop.beat)
+
+    def _record(self, found: Sequence[Finding], learned: Mapping[str, bytes], loop: Loop) -> None:
+        def together() -> None:
+            self._casebook.record(found)
+            self.store.snapshots.put_all(BASELINE, dict(learned))
+
+        self._persist(together, loop)
+        self._observation.findings(found)
+
+    def _finish(self, job: Job, diagnosis: Diagnosis, state: JobState, loop: Loop) -> None:
+        self._persist(lambda: self._casebook.finish(job, diagnosis, state), loop)
+        self._observation.diagnosis(diagnosis)
 
     def _new_decoder(self, settings: Settings) -> Decoder:
         return Decoder(settings.telemetry, settings.agent.topic_prefix, unit_of=self._cards_unit)
@@ -322,13 +353,14 @@ class Agent:
         )
         desk = Desk(
             claim=lambda: self._persist(lambda: jobs.claim(time.time()), loop),
-            finish=lambda *end: self._persist(lambda: self._casebook.finish(*end), loop),
+            finish=lambda job, made, state: self._finish(job, made, state, loop),
             retry=lambda *again: self._persist(lambda: jobs.retry(*again), loop),
             put_back=lambda job: self._persist(lambda: jobs.put_back(job.id), loop),
             overtaken=lambda job: jobs.overtaken(job.priority, time.time()),
             admit=access.admit,
             charge=access.charge,
             complete=access.complete,
+            history=self.store.feedback.of_equipment,
             beat=loop.beat,
         )
         self._diagnosis = DiagnosisLoop(
@@ -358,6 +390,7 @@ class Agent:
 
     def _build_control(self) -> None:
         loop = self._supervisor.add("control")
+        tally = Tally()
         self._health = Health(
             sections(
                 Witnesses(
@@ -371,10 +404,21 @@ class Agent:
                     self._publisher,
                     self._governor,
                     self._worker,
+                    tally,
                 )
             )
         )
-        operations = Operations(self.store, self._intake, self._health.report, self._wake)
+        sight = Sight(
+            self._health.report,
+            tally,
+            states=self._machine_states,
+            sessions_lost=lambda: self._broker.status().sessions_lost,
+            send=self._casebook.send,
+        )
+        self._observation = Observation(self.settings, self.store, sight)
+        operations = Operations(
+            self.store, self._intake, self._health.report, self._wake, self._card_for
+        )
         self._doorway = Doorway(self.settings.store.state_dir, operations.local)
         self._commands = Commands(
             self.settings,
@@ -397,6 +441,11 @@ class Agent:
             beat=loop.beat,
         )
         loop.run = self._control.run
+
+    def _machine_states(self) -> dict[str, str]:
+        found = self._intake.ask(lambda detection: detection.status())
+        machines = cast("dict[str, EquipmentStatus]", found)
+        return {name: machine.state for name, machine in machines.items()}
 
     def _life_facts(self) -> dict[str, Any]:
         return {
@@ -424,14 +473,20 @@ class Agent:
         ``reload`` asks for the settings file to be read again, which is a restart in place.
         """
         self._broker.subscribe(self._filters(self.settings))
+        if self._presence is not None:
+            self._presence.start()
+        self._observation.start()
         return self._life.run(stop, reload)
 
     def _tick(self) -> None:
         """What time alone moves: a revision under probation, jobs that came too late."""
+        if self._presence is not None:
+            self._presence.tend()
         complaint = self._life.complaint()
         if complaint is None and not self._broker.status().connected:
             complaint = "the broker is not reachable"
         self._rollout.tick(time.time(), complaint)
+        self._observation.tick()
         self._doorway.turn()
 
     def _on_desired(self, message: Message) -> None:
@@ -485,6 +540,9 @@ class Agent:
             stack.callback(self._doorway.close)
             stack.callback(self._broker.stop)
             stack.callback(self._worker.close, 0.0)
+            if self._presence is not None:
+                stack.callback(self._presence.stop)
+            stack.callback(self._observation.close)
         log.info("agent_stopped")
 
 

@@ -41,6 +41,10 @@ def symptom_parts(word: str) -> tuple[str, str]:
     return (first, rest) if first in HEDGES and rest else ("", word)
 
 
+Word = Literal["up", "down", "same", "noisy", "stuck", "none"]
+CellReading = dict[Word, float] | str
+"""What a text says of one signal: word → probability, as a model read it; or a symptom word."""
+
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 
@@ -52,6 +56,8 @@ class CardSignal(Section):
     """Unit of the readings, for people: ``bar``, ``L/min``, ``°C``."""
     meaning: str = Field(default="", max_length=300)
     """What it measures and where."""
+    called: str = Field(default="", max_length=100)
+    """How the fault texts call it, where its name is a code; from the card's type."""
     normal: tuple[float, float] | None = None
     """Usual range in operation; leaving it is evidence whatever the baseline says."""
     physical: tuple[float, float] | None = None
@@ -87,9 +93,16 @@ class CardFault(Section):
     actions: tuple[Text, ...] = ()
     """What to do, in order; nothing else is ever recommended."""
 
+    read: dict[str, CellReading] = {}
+    """What a model read out of ``description``, by signal: comes from the table beside the card
+    (``edge-agent card compile``), or with a card that is pushed. Formal symptoms win over it."""
+    read_speed: dict[Literal["slow", "sudden", "none"], float] = {}
+    """The same for how fast it comes about."""
+
     @model_validator(mode="after")
     def _known_words(self) -> CardFault:
-        for signal, word in self.symptoms.items():
+        set_by_hand = {name: cell for name, cell in self.read.items() if isinstance(cell, str)}
+        for signal, word in (self.symptoms | set_by_hand).items():
             if symptom_parts(word)[1] not in SYMPTOM_WORDS:
                 allowed = ", ".join(SYMPTOM_WORDS)
                 raise ValueError(
@@ -104,6 +117,8 @@ class Card(Section):
 
     equipment: str = Field(min_length=1, max_length=200)
     """Name in the telemetry; ``pump-*`` matches several machines of one kind."""
+    type: str = Field(default="", max_length=64)
+    """The type whose signals and faults it takes over (a card in ``library`` or ``public``)."""
     title: str = Field(default="", max_length=200)
     """Name for people."""
     description: str = Field(default="", max_length=4000)
@@ -126,7 +141,7 @@ class Card(Section):
             if fault.id in seen:
                 raise ValueError(f"faults: the id {fault.id!r} stands twice")
             seen.add(fault.id)
-            for signal in fault.symptoms:
+            for signal in (*fault.symptoms, *fault.read):
                 if signal not in self.signals:
                     known = ", ".join(self.signals) or "none"
                     raise ValueError(
@@ -136,5 +151,10 @@ class Card(Section):
 
     def matches(self, equipment: str) -> bool:
         """Whether this card describes the machine of that name (``*`` stands for any text)."""
-        pattern = ".*".join(re.escape(part) for part in self.equipment.split("*"))
-        return re.fullmatch(pattern, equipment) is not None
+        return matches(self.equipment, equipment)
+
+
+def matches(pattern: str, equipment: str) -> bool:
+    """Whether ``pattern``, in which ``*`` stands for any text, means the machine of that name."""
+    text = ".*".join(re.escape(part) for part in pattern.split("*"))
+    return re.fullmatch(text, equipment) is not None

@@ -43,6 +43,8 @@ class CompletionRequest(Record):
     json_schema: dict[str, Any]
     max_tokens: int = Field(gt=0)
     choices: tuple[Choice, ...] = ()
+    adapter: str = ""
+    """LoRA adapter of the catalogue to answer with; empty: the model as it is."""
     seed: int = 0
     greedy: bool = False
     token_gap_s: float = 0.0
@@ -73,3 +75,37 @@ class Completion(Record):
         """The same, its model saying which prompt made it."""
         model = self.model.model_copy(update={"prompt_version": version})
         return self.model_copy(update={"model": model})
+
+
+class Question(Record):
+    """What continues a text, and the words that may answer it, as they continue the question."""
+
+    text: str
+    options: tuple[str, ...]
+
+
+class ReadingRequest(Record):
+    """Questions to be asked of each of several texts, answered by the likelihood of one word.
+
+    Texts and questions stand for themselves, without a chat template: it is how an adapter for
+    reading was trained.
+    """
+
+    request_id: str
+    texts: tuple[str, ...] = Field(min_length=1, max_length=500)
+    questions: tuple[Question, ...] = Field(min_length=1, max_length=400)
+    adapter: str = ""
+    threads: int = 2
+    deadline_s: float = 600.0
+
+
+class Reading(Record):
+    """The answers to a ``ReadingRequest``."""
+
+    probabilities: tuple[tuple[tuple[float, ...], ...], ...]
+    """Text → question → option; the options of a question sum to 1."""
+    tokens: int
+    """Computed."""
+    seconds: float
+    model: ModelIdentity
+    adapter_sha256: str = ""

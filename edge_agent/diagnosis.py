@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edge_agent.completion import ModelIdentity
+from edge_agent.feedback import SimilarIncident
 from edge_agent.finding import Record, SignalEvidence, Window
 from edge_agent.level import Level
 
@@ -68,6 +69,8 @@ class Diagnosis(Record):
     explanation: str
     evidence: tuple[SignalEvidence, ...]
     recommended_actions: tuple[str, ...] = ()
+    similar_incidents: tuple[SimilarIncident, ...] = ()
+    """Earlier incidents of this machine with the same picture, and what operators said of them."""
     source: Literal["model", "rules"]
     source_reason: str = ""
     """Why the rules answered alone, where they did."""

@@ -52,7 +52,9 @@ class Origin(StrEnum):
 class Record(BaseModel):
     """A value that is stored or published: frozen, and strict about unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_inf_nan="null", use_attribute_docstrings=True
+    )
 
 
 class SignalEvidence(Record):

@@ -8,6 +8,9 @@ from typing import Any
 
 import msgspec
 
+from edge_agent.errors import Unavailable
+from edge_agent.store.connection import FATAL
+
 Section = Callable[[], dict[str, Any]]
 
 
@@ -18,11 +21,20 @@ class Health:
         self._sections = sections
 
     def report(self) -> dict[str, Any]:
-        """The whole document."""
-        return {name: msgspec.to_builtins(section()) for name, section in self._sections.items()}
+        """The whole document; a section that cannot be had now is its reason."""
+        return {name: _told(section) for name, section in self._sections.items()}
 
     def write(self, path: Path) -> None:
         """Leave the report in a file for local tools; replaced in one step."""
         draft = path.with_suffix(".new")
         draft.write_bytes(msgspec.json.encode(self.report()))
         draft.replace(path)
+
+
+def _told(section: Section) -> object:
+    try:
+        return msgspec.to_builtins(section())
+    except FATAL:
+        raise
+    except Unavailable as error:
+        return {"unavailable": str(error)}

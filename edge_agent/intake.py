@@ -33,7 +33,8 @@ BATCH = 1000
 class IntakeEffects:
     """What the intake does to the world around it."""
 
-    acknowledge: Callable[[Message], None]
+    acknowledge: Callable[..., None]
+    """Acknowledge messages, each an argument."""
     record: Callable[[Sequence[Finding], Mapping[str, bytes]], None]
     """Store findings with their messages and jobs, and the snapshots of their machines, all or
     nothing; waits while the disk is full, so that nothing is acknowledged meanwhile. Without the
@@ -113,6 +114,10 @@ class Intake:
         if requests:
             self._effects.send(*requests)
 
+    def lane_of(self, topic: str) -> str:
+        """Whose messages come on ``topic``, for the inbox; called in the network thread."""
+        return self._decoder.lane_of(topic)
+
     def decoding(self) -> dict[str, Any]:
         """The decoder's report, for health."""
         return self._decoder.report()
@@ -125,9 +130,7 @@ class Intake:
     ) -> None:
         if findings:
             self._effects.record(findings, learned)
-        for message in batch:
-            if message.ack is not None:
-                self._effects.acknowledge(message)
+        self._effects.acknowledge(*batch)
 
     def save(self) -> None:
         """Persist the baselines that changed: what a crash may forget is bounded by this."""

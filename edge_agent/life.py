@@ -19,9 +19,10 @@ from edge_agent.health import Health
 from edge_agent.modelswitch import ModelSwitch
 from edge_agent.mqtt.broker import Broker
 from edge_agent.publish.message import health_message
+from edge_agent.sdnotify import notify
 from edge_agent.store.connection import FATAL
 from edge_agent.store.database import Store
-from edge_agent.supervisor import Supervisor, notify
+from edge_agent.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 

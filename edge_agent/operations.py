@@ -10,8 +10,10 @@ from uuid import uuid4
 
 from pydantic import Field
 
+from edge_agent.card import Card
 from edge_agent.config.section import Section
 from edge_agent.errors import EdgeAgentError
+from edge_agent.feedback import Feedback, Verdict, confirmed, muted_below
 from edge_agent.finding import Finding
 from edge_agent.intake import Intake
 from edge_agent.job import Job
@@ -56,6 +58,29 @@ class DiagnoseAnswer(Section):
     diagnosis_id: str
 
 
+class FeedbackRequest(CommandRequest):
+    """An operator's word on an incident."""
+
+    incident_id: str = Field(min_length=1, max_length=100)
+    verdict: Verdict | None = None
+    """``true``, ``false_alarm``, ``expected``, ``fault``; absent: take back what was said."""
+    fault: str | None = Field(default=None, max_length=64)
+    """With ``fault``: which fault of the card it was."""
+    note: str = Field(default="", max_length=500)
+
+
+class FeedbackAnswer(Section):
+    """What follows from it."""
+
+    incident_id: str
+    equipment: str
+    verdict: Verdict | None
+    muted_below: float
+    """The same picture is told again from this score on; 0: always."""
+    confirmed: dict[str, int]
+    """Fault → how often operators have named it for this machine."""
+
+
 class Impossible(EdgeAgentError):
     """The command is well formed but cannot be carried out."""
 
@@ -68,6 +93,7 @@ class Operations:
     intake: Intake
     report: Callable[[], dict[str, Any]]
     wake: Callable[[], None]
+    card_for: Callable[[str], Card | None]
 
     def commands(self) -> tuple[Command, ...]:
         """The commands that this agent answers, for the registry."""
@@ -86,6 +112,13 @@ class Operations:
                 EquipmentRequest,
                 RebaselineAnswer,
                 self.rebaseline,
+            ),
+            Command(
+                "feedback",
+                "Say whether an incident was right and what it was; no verdict: take it back.",
+                FeedbackRequest,
+                FeedbackAnswer,
+                self.feedback,
             ),
         )
 
@@ -111,6 +144,50 @@ class Operations:
         if not self.intake.ask(lambda detection: detection.reset(request.equipment)):
             raise Impossible(_unknown(request.equipment))
         return RebaselineAnswer(equipment=request.equipment, state="learning")
+
+    def feedback(self, request: FeedbackRequest, context: CommandContext) -> FeedbackAnswer:
+        """Keep or take back what an operator says of an incident."""
+        incident = self.store.incidents.get(request.incident_id)
+        if incident is None:
+            raise Impossible(f"no incident {request.incident_id!r} is kept here")
+        if request.verdict is None:
+            self.store.feedback.forget(request.incident_id)
+        else:
+            self._check_fault(request, incident.equipment)
+            jobs = self.store.jobs.of_incident(incident.incident_id)
+            pictures = [incident, *(job.finding for job in jobs)]
+            self.store.feedback.put(
+                Feedback(
+                    incident_id=incident.incident_id,
+                    equipment=incident.equipment,
+                    fingerprints=tuple(dict.fromkeys(one.fingerprint for one in pictures)),
+                    verdict=request.verdict,
+                    fault=request.fault,
+                    note=request.note,
+                    score=max(one.score for one in pictures),
+                    opened_at=incident.opened_at,
+                    given_at=context.now,
+                )
+            )
+        history = self.store.feedback.of_equipment(incident.equipment)
+        return FeedbackAnswer(
+            incident_id=incident.incident_id,
+            equipment=incident.equipment,
+            verdict=request.verdict,
+            muted_below=muted_below(history, incident.fingerprint),
+            confirmed=confirmed(history),
+        )
+
+    def _check_fault(self, request: FeedbackRequest, equipment: str) -> None:
+        if (request.fault is not None) != (request.verdict == "fault"):
+            raise Impossible("verdict fault and the name of the fault go together")
+        card = self.card_for(equipment)
+        known = [fault.id for fault in card.faults] if card else []
+        if request.fault is not None and request.fault not in known:
+            raise Impossible(
+                f"no fault {request.fault!r} stands in the card of {equipment}; it has: "
+                f"{', '.join(known) or 'none'}"
+            )
 
     def diagnose(self, request: DiagnoseRequest, context: CommandContext) -> DiagnoseAnswer:
         """Queue a diagnosis of the machine as it is now, ahead of all others."""

@@ -7,8 +7,6 @@ instead of a daemon that looks alive.
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -100,17 +98,3 @@ class Supervisor:
         """Seconds since each loop's last beat."""
         now = time.monotonic()
         return {name: round(now - loop.last_beat, 1) for name, loop in self._loops.items()}
-
-
-def notify(*states: str) -> None:
-    """Tell systemd, as sd_notify(3) does; nothing where the daemon was not started by it."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            channel.sendto("\n".join(states).encode(), address)
-    except OSError as error:
-        log.warning("systemd_not_notified", address=address, error=str(error))

@@ -11,6 +11,9 @@ SETTLE_SLACK = 2.0
 """The job of an opened incident waits this many settling times. Normally the settled picture
 replaces it before that; where telemetry ends or the daemon restarts, it runs with what it has."""
 
+FADED = 0.5
+"""A picture with less than this share of the score of the one that waits does not replace it."""
+
 _SENSOR_PRIORITY = 2
 _MACHINE_PRIORITY = 1
 
@@ -27,10 +30,14 @@ def job_for(
     """The job that ``finding`` calls for, given the jobs that its incident has had.
 
     An opening gets a job at once, in the same transaction, so that no crash can lose it; the
-    first settled picture takes its place. A picture that changes later is diagnosed again, up to
+    first settled picture takes its place, and each later one while it waits, unless the incident
+    fades: what waits then shows it better. A picture that changes later is diagnosed again, up to
     ``per_incident`` times. A closing needs none. ``now``: wall clock, Unix seconds.
     """
-    waiting = any(job.state is JobState.QUEUED for job in previous)
+    queued = [job for job in previous if job.state is JobState.QUEUED]
+    if any(finding.score < FADED * job.finding.score for job in queued):
+        return None
+    waiting = bool(queued)
     counted = [job for job in previous if job.state is not JobState.SUPERSEDED]
     match finding.phase:
         case IncidentPhase.OPENED if not previous:

@@ -12,6 +12,7 @@ from edge_agent.inbox import Inbox
 from edge_agent.intake import Intake
 from edge_agent.modelswitch import ModelSwitch
 from edge_agent.mqtt.broker import Broker
+from edge_agent.observe.tally import Tally
 from edge_agent.publish.publisher import Publisher
 from edge_agent.store.database import Store
 from edge_agent.supervisor import Supervisor
@@ -33,6 +34,7 @@ class Witnesses:
     publisher: Publisher
     governor: Governor
     worker: ModelSwitch
+    tally: Tally
 
 
 def sections(of: Witnesses) -> dict[str, Callable[[], dict[str, Any]]]:
@@ -41,13 +43,7 @@ def sections(of: Witnesses) -> dict[str, Callable[[], dict[str, Any]]]:
         "agent": of.agent,
         "loops": of.supervisor.ages,
         "mqtt": lambda: asdict(of.broker.status()),
-        "intake": lambda: {
-            "messages": of.intake.messages,
-            "readings": of.intake.readings,
-            "refused": of.dead_letters.count,
-            "waiting": len(of.inbox),
-            "shed": of.inbox.counts().shed,
-        },
+        "intake": lambda: _intake(of),
         "decoding": of.intake.decoding,
         "equipment": lambda: cast(
             "dict[str, Any]", of.intake.ask(lambda detection: detection.status())
@@ -62,4 +58,17 @@ def sections(of: Witnesses) -> dict[str, Callable[[], dict[str, Any]]]:
         "publisher": lambda: asdict(of.publisher.status),
         "governor": lambda: asdict(of.governor.status()),
         "worker": lambda: asdict(of.worker.status()),
+        "results": of.tally.report,
+    }
+
+
+def _intake(of: Witnesses) -> dict[str, Any]:
+    inbox = of.inbox.counts()
+    return {
+        "messages": of.intake.messages,
+        "readings": of.intake.readings,
+        "refused": of.dead_letters.count,
+        "waiting": inbox.messages,
+        "shed": inbox.shed,
+        "shed_by": inbox.shed_by,
     }

@@ -107,6 +107,11 @@ class Client:
             info.wait_for_publish(60)
         return start + len(rows) * period
 
+    def flood(self, topic: str, payload: bytes, times: int) -> None:
+        """Publish the same at QoS 0, and wait for nothing."""
+        for _ in range(times):
+            self._client.publish(topic, payload, qos=0)
+
     def on(self, topic: str) -> list[Heard]:
         """What was heard on topics that match the filter ``topic``."""
         return [one for one in list(self.heard) if mqtt.topic_matches_sub(topic, one.topic)]

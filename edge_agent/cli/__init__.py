@@ -11,6 +11,7 @@ import typer
 
 from edge_agent.cli import bench, evaluate, jobs, model
 from edge_agent.cli.calibrate import calibrate
+from edge_agent.cli.card import app as card_app
 from edge_agent.cli.check import check
 from edge_agent.cli.config import app as config_app
 from edge_agent.cli.decode import decode
@@ -20,7 +21,11 @@ from edge_agent.cli.discover import discover
 from edge_agent.cli.replay import replay
 from edge_agent.cli.run import run
 from edge_agent.cli.simulate import simulate
+from edge_agent.cli.status import status
+from edge_agent.cli.support_bundle import support_bundle
+from edge_agent.cli.systemd import app as systemd_app
 from edge_agent.cli.top import top
+from edge_agent.cli.worker import worker
 from edge_agent.config.settings import LogSection
 from edge_agent.errors import BadConfig, EdgeAgentError
 from edge_agent.logs import configure_logs
@@ -35,7 +40,11 @@ app = typer.Typer(
 )
 app.add_typer(config_app)
 app.command()(run)
+app.command()(worker)
+app.add_typer(systemd_app)
 app.command()(check)
+app.command("support-bundle")(support_bundle)
+app.command()(status)
 app.command()(decode)
 app.command()(discover)
 app.command()(diagnose)
@@ -44,6 +53,7 @@ app.command()(simulate)
 app.command()(replay)
 app.command()(top)
 app.command()(calibrate)
+app.add_typer(card_app)
 app.add_typer(bench.app)
 app.add_typer(model.app)
 app.add_typer(jobs.app)

@@ -8,12 +8,17 @@ from typing import Annotated
 
 import typer
 
+from edge_agent.cli.evaluate_cards import cards
+
 app = typer.Typer(name="eval", help="Measure the pipeline on labelled recordings.")
 
 
 @app.callback()
 def _group() -> None:
     """Keep ``eval`` a group even with a single command."""
+
+
+app.command()(cards)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from edge_agent.config.detect import DetectSection
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.config.govern import GovernSection
 from edge_agent.config.inference import InferenceSection
+from edge_agent.config.observe import ObserveSection
 from edge_agent.config.section import Section
 from edge_agent.config.telemetry import TelemetrySection
 
@@ -121,6 +122,7 @@ class Settings(Section):
     publish: PublishSection = PublishSection()
     store: StoreSection = StoreSection()
     health: HealthSection = HealthSection()
+    observe: ObserveSection = ObserveSection()
     rollout: RolloutSection = RolloutSection()
     log: LogSection = LogSection()
 

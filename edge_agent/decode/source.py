@@ -75,6 +75,11 @@ class Source:
         if self.name is not None and self.value is None:
             raise BadConfig(f"{where}: name needs value: where the number stands beside the name")
 
+    def lane_of(self, topic: str) -> str:
+        """Whose messages come on a topic that names no machine."""
+        levels = topic.split("/", 4)
+        return "/".join(levels[1:4:2]) if self.host is not None else topic
+
     def names(self, levels: Sequence[str]) -> tuple[str | None, str | None]:
         """Equipment and signal, each where topic or settings tell it. Raises ``BadPayload`` for a
         name that cannot be used."""

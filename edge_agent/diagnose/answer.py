@@ -19,6 +19,7 @@ from edge_agent.diagnose.prompt import FAULT_CHOICE, reasons
 from edge_agent.diagnose.rules import Ranking
 from edge_agent.diagnose.wording import explanation
 from edge_agent.diagnosis import Cost, Diagnosis, RankedFault, Severity
+from edge_agent.feedback import SimilarIncident
 from edge_agent.finding import Finding
 from edge_agent.job import Job
 from edge_agent.level import Level, Spent
@@ -39,6 +40,7 @@ class Outcome:
     """Why there is no completion; empty where there is one."""
     spent: Spent
     level: Level
+    similar: tuple[SimilarIncident, ...] = ()
 
 
 def combine(ranking: Ranking, completion: Completion | None) -> Ranking:
@@ -96,6 +98,7 @@ def conclude(
         explanation=text,
         evidence=job.finding.evidence,
         recommended_actions=best.actions if best else (),
+        similar_incidents=outcome.similar,
         source=source,
         source_reason=reason,
         model=completion.model if completion else None,

@@ -12,15 +12,17 @@ text form a prefix; each question about one signal continues it, and the answer 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
+from edge_agent.card import Word
 from edge_agent.finding import Direction
 
-SIGNAL_WORDS: tuple[str, ...] = ("up", "down", "same", "noisy", "stuck", "none")
+SIGNAL_WORDS: tuple[Word, ...] = ("up", "down", "same", "noisy", "stuck", "none")
 """``same`` is said to stay as it was, ``none`` is not mentioned."""
 
-SPEED_WORDS: tuple[str, ...] = ("slow", "sudden", "none")
+SPEED_WORDS: tuple[Literal["slow", "sudden", "none"], ...] = ("slow", "sudden", "none")
 
-WORD_DIRECTIONS: dict[str, Direction] = {
+WORD_DIRECTIONS: dict[Word, Direction] = {
     "up": Direction.UP,
     "down": Direction.DOWN,
     "same": Direction.NORMAL,

@@ -8,10 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_agent.card import Card
+from edge_agent.card import Card, matches
 from edge_agent.config.load import read_toml, validate
+from edge_agent.diagnose.compiled import SUFFIX, load_compiled, table_path, with_readings
+from edge_agent.diagnose.inheritance import inherited
 from edge_agent.errors import BadConfig
 
+TYPE_FOLDERS = ("library", "public")
+"""Folders of types, below the folder of cards."""
 CARD_KB = 512
 """A larger file is no equipment card."""
 SHOWN = 8
@@ -20,12 +24,35 @@ _UNIT = re.compile(r"\[([^\]]{1,32})\]")
 
 
 def load_card(path: Path) -> Card:
-    """A ``.toml`` card, or an ``equipment.json`` as a minimal one. Raises ``BadConfig``."""
+    """A ``.toml`` card with the table read out of its texts where that lies beside it, or an
+    ``equipment.json`` as a minimal one. Raises ``BadConfig``."""
     if path.is_file() and path.stat().st_size > CARD_KB * 1024:
         raise BadConfig(f"{path}: larger than {CARD_KB} KB; this is no equipment card")
     if path.suffix == ".json":
         return validate(Card, _minimal(path), where=str(path))
-    return validate(Card, read_toml(path), where=str(path))
+    card = _card(read_toml(path), path.parent, str(path))
+    return with_readings(card, load_compiled(table_path(path)))
+
+
+def _card(document: Mapping[str, Any], folder: Path, where: str) -> Card:
+    """The card of a document, with what its type gives it; types lie below ``folder``."""
+
+    def type_of(name: str) -> dict[str, Any]:
+        for place in TYPE_FOLDERS:
+            if (folder / place / f"{name}.toml").is_file():
+                return read_toml(folder / place / f"{name}.toml")
+        known = sorted(
+            path.stem
+            for place in TYPE_FOLDERS
+            for path in (folder / place).glob("*.toml")
+            if not path.name.endswith(SUFFIX)
+        )
+        raise BadConfig(
+            f"{where}: type: no type {name!r} in {folder / TYPE_FOLDERS[0]}; there are: "
+            f"{', '.join(known) or 'none'}"
+        )
+
+    return validate(Card, inherited(document, type_of, where), where=where)
 
 
 def _minimal(path: Path) -> dict[str, Any]:
@@ -76,7 +103,7 @@ class CardLibrary:
         wrong and for two cards with the same ``equipment``."""
         found: dict[str, tuple[Path | None, Card]] = {}
         for name, table in (pushed or {}).items():
-            card = validate(Card, table, where=f"diagnose.pushed_cards.{name}")
+            card = _card(table, folder, f"diagnose.pushed_cards.{name}")
             if card.equipment in found:
                 raise BadConfig(
                     f"diagnose.pushed_cards.{name}: equipment = {card.equipment!r} stands twice;"
@@ -84,6 +111,8 @@ class CardLibrary:
                 )
             found[card.equipment] = (None, card)
         for path in sorted(folder.glob("*.toml")):
+            if path.name.endswith(SUFFIX):
+                continue
             card = load_card(path)
             other, _ = found.get(card.equipment, (None, card))
             if other is not None:
@@ -103,10 +132,24 @@ def idle_cards(pushed: Mapping[str, Mapping[str, Any]], machines: Sequence[str])
     """A sentence for each pushed card that describes none of the ``machines`` whose telemetry came
     so far."""
     there = ", ".join(sorted(machines)[:SHOWN]) or "none"
-    cards = {name: Card.model_validate(table) for name, table in pushed.items()}
+    names = {name: str(table.get("equipment", "")) for name, table in pushed.items()}
     return [
-        f"diagnose.pushed_cards.{name}: no telemetry of {card.equipment!r} has come; machines heard"
+        f"diagnose.pushed_cards.{name}: no telemetry of {equipment!r} has come; machines heard"
         f" of: {there}{' …' if len(machines) > SHOWN else ''}"
-        for name, card in cards.items()
-        if not any(card.matches(machine) for machine in machines)
+        for name, equipment in names.items()
+        if not any(matches(equipment, machine) for machine in machines)
     ]
+
+
+def card_schema_text() -> str:
+    """JSON Schema of a card as an engineer writes it: types and their keys included."""
+    schema = Card.model_json_schema()
+    signal = schema["$defs"]["CardSignal"]["properties"]
+    signal["is"] = {"type": "string", "description": "The type's signal that this one is."}
+    schema["properties"]["without"] = {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "Faults of the type that this machine cannot have.",
+    }
+    schema["title"] = "Equipment card of edge-agent"
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"

@@ -23,9 +23,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from edge_agent.card import Card, CardFault
-from edge_agent.diagnose.symptoms import Expectation, table_of
+from edge_agent.diagnose.symptoms import FORMAL_TRUST, Expectation, table_of
 from edge_agent.finding import Direction, Finding, Origin, Shape, SignalEvidence
 
 OTHER = "none_of_these"
@@ -34,6 +35,11 @@ NOTHING_PRIOR = 0.10
 SPREAD: Mapping[float, float] = {0.03: 0.40, 0.15: 0.30, 0.35: 0.20, 0.65: 0.10}
 UNKNOWN_SPREAD: Mapping[float, float] = {0.03: 0.10, 0.15: 0.20, 0.35: 0.35, 0.65: 0.35}
 """Share of the signals that move without being mentioned → how likely that share is."""
+PRIOR_COUNT = 3.0
+"""As if each fault had been seen so often already: three words of an operator double one."""
+MOST_COUNTED = 6
+"""Words counted of one fault at most: the prior makes no fault more than three times as likely as
+another, so that the evidence decides."""
 FREE_SIGNALS = 5.0
 CALM_SCALE = 1.2
 MOVED_SCALE = 6.0
@@ -74,14 +80,23 @@ class Ranking:
         return dict(self.faults).get(fault_id, 0.0)
 
 
-def rank(card: Card, finding: Finding) -> Ranking:
-    """Rank the faults of ``card`` by the evidence of ``finding``."""
+def rank(
+    card: Card, finding: Finding, confirmed: Mapping[str, int] = MappingProxyType({})
+) -> Ranking:
+    """Rank the faults of ``card`` by the evidence of ``finding``. ``confirmed``: fault → how often
+    an operator named it for this machine; the prior is the mean of a Dirichlet distribution with
+    ``PRIOR_COUNT`` for each fault and these counts."""
     table = table_of(card)
     evidence = [_calmed(card, one) for one in finding.evidence]
     temper = min(1.0, math.sqrt(FREE_SIGNALS / max(1, len(evidence))))
     scores = _others(evidence, temper)
-    prior = math.log((1.0 - UNKNOWN_PRIOR - NOTHING_PRIOR) / max(1, len(card.faults)))
+    counts = {
+        fault.id: PRIOR_COUNT + min(MOST_COUNTED, confirmed.get(fault.id, 0))
+        for fault in card.faults
+    }
+    share = (1.0 - UNKNOWN_PRIOR - NOTHING_PRIOR) / max(1.0, sum(counts.values()))
     for fault in card.faults:
+        prior = math.log(share * counts[fault.id])
         expected = table[fault.id]
         fits = sum(_log_chance(expected[e.signal], e) for e in evidence if e.signal in expected)
         fits += _unmentioned([e for e in evidence if e.signal not in expected], SPREAD)
@@ -135,7 +150,25 @@ def _either(one: SignalEvidence) -> float:
 
 
 def _log_chance(expected: Expectation, one: SignalEvidence) -> float:
-    """Log density of a signal's evidence under a fault that expects this of it."""
+    """Log density of a signal's evidence under a fault that expects this of it; of what a model
+    read, the mixture over all that the text may say."""
+    if not expected.read:
+        return math.log(_chance(expected, one))
+    calm, either = _density("calm", one), _either(one)
+    return math.log(
+        sum(
+            p
+            * (
+                0.9 * calm + 0.1 * either
+                if way is None
+                else _chance(Expectation(way, FORMAL_TRUST), one)
+            )
+            for way, p in expected.read
+        )
+    )
+
+
+def _chance(expected: Expectation, one: SignalEvidence) -> float:
     trust, calm = expected.trust, _density("calm", one)
     match expected.direction:
         case Direction.UP | Direction.DOWN:
@@ -150,7 +183,7 @@ def _log_chance(expected: Expectation, one: SignalEvidence) -> float:
             chance = trust * _density(expected.direction.value, one) + (1 - trust) * calm
         case Direction.NORMAL:
             chance = trust * calm + (1 - trust) * _either(one)
-    return math.log(chance)
+    return chance
 
 
 def distance(one: SignalEvidence) -> float:
@@ -207,9 +240,15 @@ def _circumstances(
     sure = any(abs(one.sigma) > 10 for one in moved if one.since is not None)
     if fault.development == "days" and sure and finding.at - finding.opened_at < HOUR_S:
         return score + math.log(0.05)
-    if fault.development and shape is not None:
-        as_said = (shape is Shape.STEP) == (fault.development == "sudden")
+    said = fault.development or _read_development(fault)
+    if said and shape is not None:
+        as_said = (shape is Shape.STEP) == (said == "sudden")
         score += math.log(DEVELOPMENT_TRUST if as_said else 1 - DEVELOPMENT_TRUST)
     elif shape is not None:
         score += math.log(0.5)
     return score
+
+
+def _read_development(fault: CardFault) -> str:
+    """``sudden`` or ``slow`` where the text says so more likely than not."""
+    return next((way for way in ("sudden", "slow") if fault.read_speed.get(way, 0.0) > 0.5), "")

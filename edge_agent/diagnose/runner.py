@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -23,6 +23,7 @@ from edge_agent.diagnose.retry import Step, decide
 from edge_agent.diagnose.rules import Ranking, rank
 from edge_agent.diagnosis import Diagnosis
 from edge_agent.errors import BadAnswer, Unavailable
+from edge_agent.feedback import Feedback, confirmed, similar
 from edge_agent.job import Job, JobState
 from edge_agent.level import Allowance, Spent
 
@@ -30,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 IDLE_S = 0.5
 BEAT_S = 5.0
+TOO_LATE = "the job waited too long"
+LONGEST_LATE_S = 30 * 86_400.0
+"""A job that is later than this met a clock that jumped, and is worked on as usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,15 @@ class Desk:
     admit: Callable[[Job], Allowance]
     charge: Callable[[Completion | None, float, float], Spent]
     complete: Callable[[CompletionRequest, Callable[[], bool]], Completion]
+    history: Callable[[str], Sequence[Feedback]] = lambda _: ()
+    """What operators said of a machine's incidents, newest first."""
     clock: Callable[[], float] = time.time
     beat: Callable[[], None] = lambda: None
+
+
+def overdue(job: Job, now: float) -> bool:
+    """Whether ``job`` waited past its time; ``now``: wall clock, Unix seconds."""
+    return job.expires_at is not None and job.expires_at <= now < job.expires_at + LONGEST_LATE_S
 
 
 class DiagnosisLoop:
@@ -84,18 +95,21 @@ class DiagnosisLoop:
                 self._news.wait(IDLE_S)
                 self._news.clear()
                 continue
-            self.work(job, stop)
+            with structlog.contextvars.bound_contextvars(job=job.id, incident=job.incident_id):
+                self.work(job, stop)
 
     def work(self, job: Job, stop: threading.Event) -> None:
         """One job, to its diagnosis, its retry, or back into the queue."""
         desk, settings, card = self._desk, self._settings, self._card_for(job.equipment)
-        ranking = rank(card, job.finding) if card else Ranking((), 1.0)
+        history = desk.history(job.equipment)
+        ranking = rank(card, job.finding, confirmed(history)) if card else Ranking((), 1.0)
         allowance = self._wait_for_allowance(job, stop)
         if allowance is None:
             desk.put_back(job)
             return
-        state = JobState.DONE
-        reason = self._why_without_model(job, card, ranking, allowance)
+        late = overdue(job, desk.clock())
+        state = JobState.EXPIRED if late else JobState.DONE
+        reason = TOO_LATE if late else self._why_without_model(job, card, ranking, allowance)
         completion, started = None, time.monotonic()
         if not reason and card is not None:
             request = prepare(job, card, ranking, allowance, settings)
@@ -114,7 +128,8 @@ class DiagnosisLoop:
                     state = JobState.QUARANTINED
         seconds = time.monotonic() - started
         spent = desk.charge(completion, seconds, completion.cpu_seconds if completion else 0.0)
-        outcome = Outcome(completion, reason, spent, allowance.level)
+        before = similar(history, job.finding.fingerprint)
+        outcome = Outcome(completion, reason, spent, allowance.level, before)
         desk.finish(job, self._conclude(job, card, ranking, outcome), state)
 
     def _conclude(
@@ -140,6 +155,8 @@ class DiagnosisLoop:
             allowance = self._desk.admit(job)
             if allowance.wait_s <= 0 or not allowance.may_use_model:
                 return allowance
+            if overdue(job, self._desk.clock()):
+                return allowance
             if self._desk.overtaken(job):
                 return None
             self._news.wait(min(allowance.wait_s, BEAT_S))
@@ -158,8 +175,6 @@ class DiagnosisLoop:
             return f"the governor allows no model now: {allowance.reason}"
         if job.attempts > self._settings.attempts:
             return f"{job.attempts - 1} attempts ended without an answer"
-        if job.expires_at is not None and self._desk.clock() > job.expires_at:
-            return "the job waited too long"
         return ""
 
     def _cancelled(self, stop: threading.Event) -> Callable[[], bool]:

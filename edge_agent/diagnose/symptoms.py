@@ -10,12 +10,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge_agent.card import SYMPTOM_WORDS, Card, CardFault, symptom_parts
+from edge_agent.card import SYMPTOM_WORDS, Card, CardFault, CellReading, symptom_parts
+from edge_agent.diagnose.fault_reading import WORD_DIRECTIONS
 from edge_agent.finding import Direction
 
 FORMAL_TRUST = 0.85
 HEDGED_TRUST: Mapping[str, float] = {"": FORMAL_TRUST, "may": 0.5, "clearly": 0.95}
 READ_TRUST = 0.6
+MENTIONED = 0.1
+"""A signal less probably mentioned than this is taken as not mentioned at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,9 @@ class Expectation:
     trust: float
     strong: bool = False
     """It is expected to go far."""
+    read: tuple[tuple[Direction | None, float], ...] = ()
+    """Where a model read it from a text: every direction with its probability; None stands for
+    "not mentioned". ``direction`` and ``trust`` are then those of the most probable one."""
 
 
 Table = Mapping[str, Mapping[str, Expectation]]
@@ -49,21 +55,45 @@ _STOP = {"the", "of", "a", "an", "in", "at", "rms", "and", "to", "c", "g", "v", 
 
 def table_of(card: Card) -> Table:
     """The whole table of a card; formal symptoms win over the text."""
-    words = {name: _words(f"{name} {signal.meaning}") for name, signal in card.signals.items()}
+    words = signal_words(card)
     return {fault.id: _expectations(fault, words) for fault in card.faults}
+
+
+def signal_words(card: Card) -> dict[str, frozenset[str]]:
+    """Signal → the words by which a text may mean it."""
+    return {
+        name: _words(f"{name} {signal.called} {signal.meaning}")
+        for name, signal in card.signals.items()
+    }
 
 
 def _expectations(
     fault: CardFault, words: Mapping[str, frozenset[str]]
 ) -> Mapping[str, Expectation]:
-    if fault.symptoms:
-        return {signal: _formal(word) for signal, word in fault.symptoms.items()}
+    formal = {signal: _formal(word) for signal, word in fault.symptoms.items()}
+    if fault.read:
+        found = {signal: _read(cell) for signal, cell in fault.read.items()}
+        return {name: one for name, one in found.items() if one is not None} | formal
+    if formal:
+        return formal
     return read_text(f"{fault.title}. {fault.description}", words)
 
 
 def _formal(text: str) -> Expectation:
     hedge, word = symptom_parts(text)
     return Expectation(Direction(SYMPTOM_WORDS[word]), HEDGED_TRUST[hedge], hedge == "clearly")
+
+
+def _read(cell: CellReading) -> Expectation | None:
+    """A model's reading of one cell; None where the signal is hardly mentioned."""
+    if isinstance(cell, str):
+        return _formal(cell)
+    chances = {WORD_DIRECTIONS.get(word): p for word, p in cell.items()}
+    said = {way: p for way, p in chances.items() if way is not None}
+    if sum(said.values()) < MENTIONED:
+        return None
+    way = max(said, key=lambda one: said[one])
+    return Expectation(way, FORMAL_TRUST * said[way], read=tuple(chances.items()))
 
 
 def read_text(text: str, words: Mapping[str, frozenset[str]]) -> dict[str, Expectation]:

@@ -15,21 +15,28 @@ from edge_agent.inference.sampling import Sampler
 
 
 @dataclass(slots=True)
-class Ticket:
-    """A request on its way through the engine."""
+class Deadline:
+    """How long work on a request may go on."""
 
-    request: CompletionRequest
     cancelled: Callable[[], bool]
-    deadline: float
-    """On the monotonic clock."""
+    limit_s: float
+    started: float = field(default_factory=time.monotonic)
 
     def ended(self) -> str | None:
         """Why it need not go on; None while it should."""
         if self.cancelled():
             return "the request was cancelled"
-        if time.monotonic() >= self.deadline:
-            return f"the deadline of {self.request.deadline_s:g} s passed"
+        if time.monotonic() - self.started >= self.limit_s:
+            return f"the deadline of {self.limit_s:g} s passed"
         return None
+
+
+class Ticket(Deadline):
+    """A request for an answer on its way through the engine."""
+
+    def __init__(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> None:
+        super().__init__(cancelled, request.deadline_s)
+        self.request = request
 
 
 SCRATCH = 32

@@ -5,18 +5,19 @@ from __future__ import annotations
 import select
 import signal
 import socket
+import struct
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import structlog
 from pydantic import ValidationError
 
-from edge_agent.completion import Completion, CompletionRequest
+from edge_agent.completion import Completion, CompletionRequest, Reading, ReadingRequest
 from edge_agent.config.inference import InferenceSection
 from edge_agent.errors import BadAnswer, BadConfig, Unavailable
 from edge_agent.inference import frame
@@ -25,7 +26,7 @@ from edge_agent.inference.catalog import resolve
 from edge_agent.inference.gguf import Header, read_header
 from edge_agent.inference.manifest import check_licence
 from edge_agent.inference.plan import DoesNotFit, Plan, fit
-from edge_agent.inference.process import WorkerProcess
+from edge_agent.inference.process import WorkerProcess, worker_arguments
 
 log = structlog.get_logger()
 
@@ -39,6 +40,8 @@ SMALLER = 0.9
 LONGEST_SOCKET_PATH = 100
 """Bytes; the kernel takes 107."""
 
+Request = CompletionRequest | ReadingRequest
+Reply = TypeVar("Reply", Completion, Reading)
 WorkerState = Literal["stopped", "ready", "busy", "unavailable", "backing-off"]
 
 
@@ -92,17 +95,33 @@ class WorkerClient:
         self._cap_mb = NO_CAP
         """Plan within this after the kernel killed a worker for its memory, megabytes."""
         self._socket_folder: Path | None = None
+        self._peer: int | None = None
+        """Process id of the worker that runs as its own unit, while it answers."""
 
     def complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Completion:
         """One answer. Raises ``BadAnswer`` (the model's fault) or ``Unavailable``."""
+        return self._ask("complete", "completion", request, Completion, cancelled)
+
+    def read(self, request: ReadingRequest, cancelled: Callable[[], bool]) -> Reading:
+        """Words' probabilities after questions about texts. Raises as ``complete``."""
+        return self._ask("read", "reading", request, Reading, cancelled)
+
+    def _ask(
+        self,
+        verb: str,
+        noun: str,
+        request: Request,
+        kind: type[Reply],
+        cancelled: Callable[[], bool],
+    ) -> Reply:
         try:
             connection, process = self._connect()
             with self._lock:
                 self._running += 1
             try:
                 with connection:
-                    reply = self._exchange(connection, process, request, cancelled)
-                return self._read(reply, process)
+                    reply = self._exchange(connection, process, verb, request, cancelled)
+                return self._parsed(reply, process, noun, kind)
             finally:
                 with self._lock:
                     self._running -= 1
@@ -117,7 +136,7 @@ class WorkerClient:
         alive = process is not None and process.alive
         return WorkerStatus(
             state=self._state(alive or self._settings.socket is not None),
-            pid=process.pid if process is not None and alive else None,
+            pid=process.pid if process is not None and alive else self._peer,
             model=self._settings.model,
             rss_mb=self._rss_mb if alive or self._settings.socket else 0.0,
             jobs=self._jobs,
@@ -171,7 +190,9 @@ class WorkerClient:
                     f"next try in {wait:.0f} s"
                 )
             if self._settings.socket is not None:
-                return _open(self._settings.socket), None
+                connection = _open(self._settings.socket)
+                self._peer = _peer(connection)
+                return connection, None
             self._check_model()
             if self._process is None or not self._process.alive:
                 self._spawn()
@@ -224,22 +245,13 @@ class WorkerClient:
             log.warning("worker_found_dead", ending=self._process.ending())
             self._process.stop(0)
             self._restarts += 1
-        settings = self._settings
-        arguments = {
-            "--socket": self._socket_path(),
-            "--model": settings.model,
-            "--models-dir": self._models_dir,
-            "--cache-dir": self._models_dir,
-            "--prefix-cache-mb": settings.prefix_cache_mb,
-            "--context": settings.context,
-            "--kv-type": settings.kv_type,
-            "--threads": settings.threads or 2,
-            "--memory-mb": self._limit_mb(),
-            "--idle-unload-s": settings.idle_unload_s,
-        }
-        words = [str(word) for pair in arguments.items() for word in pair]
-        for licence in settings.accepted_licences:
-            words += ["--accept-licence", licence]
+        words = worker_arguments(
+            self._settings,
+            socket=self._socket_path(),
+            models_dir=self._models_dir,
+            cache_dir=self._models_dir,
+            memory_mb=self._limit_mb(),
+        )
         self._socket_path().unlink(missing_ok=True)
         self._process = WorkerProcess(words)
         self._jobs_of_worker = 0
@@ -265,7 +277,8 @@ class WorkerClient:
         self,
         connection: socket.socket,
         process: WorkerProcess | None,
-        request: CompletionRequest,
+        verb: str,
+        request: Request,
         cancelled: Callable[[], bool],
     ) -> dict[str, Any]:
         """Send the request, wait for its end; the clock of its deadline starts with the work."""
@@ -273,7 +286,7 @@ class WorkerClient:
         heard = time.monotonic()
         connection.settimeout(READ_S)
         try:
-            frame.send(connection, {"complete": request.model_dump(mode="json")})
+            frame.send(connection, {verb: request.model_dump(mode="json")})
             while True:
                 if cancelled():
                     raise Unavailable("the request was cancelled")
@@ -319,12 +332,15 @@ class WorkerClient:
                 if not process.alive and process.child.returncode == -signal.SIGKILL:
                     # Nobody here sent it: the kernel, for memory. The next one gets by with less.
                     self._cap_mb = int(SMALLER * self._planned_mb)
+            self._peer = None
             self._breaker.lost(time.monotonic())
         if process is not None:
             process.stop(0)
         log.warning("worker_lost", losses=self._breaker.losses)
 
-    def _read(self, reply: dict[str, Any], process: WorkerProcess | None) -> Completion:
+    def _parsed(
+        self, reply: dict[str, Any], process: WorkerProcess | None, noun: str, kind: type[Reply]
+    ) -> Reply:
         rss = reply.get("rss_mb")
         with self._lock:
             self._jobs += 1
@@ -338,11 +354,11 @@ class WorkerClient:
                 raise BadAnswer(text)
             raise Unavailable(text)
         try:
-            completion = Completion.model_validate(reply.get("completion"))
+            parsed = kind.model_validate(reply.get(noun))
         except ValidationError as error:
             raise self._broken(process, f"its reply is malformed ({error.error_count()})") from None
         self._reason = ""
-        return completion
+        return parsed
 
     def _recycle(self, process: WorkerProcess | None) -> None:
         """Replace a worker that has done its jobs or has grown; only between requests."""
@@ -362,7 +378,7 @@ READ_S = 5.0
 """A message that has begun to arrive is complete within this time, or the worker is broken."""
 
 
-def _too_late(request: CompletionRequest, *, stalled: bool) -> str:
+def _too_late(request: Request, *, stalled: bool) -> str:
     if stalled:
         return "the inference worker showed no sign of life and was replaced"
     return f"the inference worker did not answer within {request.deadline_s:g} s and was replaced"
@@ -376,3 +392,11 @@ def _open(path: Path) -> socket.socket:
         connection.close()
         raise Unavailable(f"no inference worker answers at {path}: {error.strerror}") from None
     return connection
+
+
+def _peer(connection: socket.socket) -> int:
+    """The process at the other end: the governor counts its memory and its processor time."""
+    layout = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, layout.size)
+    pid: int = layout.unpack(credentials)[0]
+    return pid

@@ -11,11 +11,19 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from edge_agent.completion import Completion, CompletionRequest, ModelIdentity
-from edge_agent.errors import BadAnswer, EdgeAgentError, Unavailable
+from edge_agent.completion import (
+    Completion,
+    CompletionRequest,
+    ModelIdentity,
+    Reading,
+    ReadingRequest,
+)
+from edge_agent.errors import BadAnswer, BadConfig, EdgeAgentError, Unavailable
 from edge_agent.inference import template
-from edge_agent.inference.answer import Answer, Meter, Prompt, Ticket
+from edge_agent.inference.adapter import AdapterFile
+from edge_agent.inference.answer import Answer, Deadline, Meter, Prompt, Ticket
 from edge_agent.inference.constraint import Constraint, grammar_for
 from edge_agent.inference.contention import ThreadChoice
 from edge_agent.inference.likelihood import score_choice
@@ -30,6 +38,7 @@ from edge_agent.inference.native import (
 )
 from edge_agent.inference.prefix_store import PrefixStore
 from edge_agent.inference.prefixes import Prefix, Prefixes
+from edge_agent.inference.reading import read
 from edge_agent.inference.sampling import Sampler, greedy
 
 KEPT_PREFIXES = 8
@@ -47,6 +56,22 @@ class Outcome:
     result: Completion | EdgeAgentError
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedAdapter:
+    """An adapter in memory; ``handle`` None: the model as it is."""
+
+    name: str
+    sha256: str
+    handle: Any | None
+
+
+AS_IT_IS = LoadedAdapter("", "", None)
+
+
+def _no_adapter(name: str) -> AdapterFile:
+    raise BadConfig(f"there is no catalogue to find the adapter {name!r} in")
+
+
 class NoRoom(Unavailable):
     """The answers in the making leave no room for another; it can be admitted after them."""
 
@@ -61,8 +86,12 @@ class Engine:
         sha256: str,
         shape: ContextShape,
         store: PrefixStore | None = None,
+        find_adapter: Callable[[str], AdapterFile] = _no_adapter,
     ) -> None:
         self._store = store
+        self._find_adapter = find_adapter
+        self._adapters: dict[str, LoadedAdapter] = {}
+        self._adapter = AS_IT_IS
         self.identity = ModelIdentity(name=manifest.name, sha256=sha256, tier=manifest.tier)
         self._manifest = manifest
         self.model = LoadedModel(path)
@@ -104,7 +133,7 @@ class Engine:
 
     def complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Completion:
         """One request, start to end. Raises ``BadAnswer`` or ``Unavailable``."""
-        ticket = Ticket(request, cancelled, time.monotonic() + request.deadline_s)
+        ticket = Ticket(request, cancelled)
         self.admit(ticket)
         while True:
             for outcome in self.step():
@@ -122,6 +151,7 @@ class Engine:
         request = ticket.request
         meter, cpu = Meter(), time.process_time()
         constraint = Constraint(self._tokenizer, grammar_for(request.json_schema))
+        self._use(request.adapter)
         prompt = self._tokenized(request)
         self._check_length(prompt.length, request)
         self._threads = request.threads
@@ -145,6 +175,43 @@ class Engine:
         meter.prompt = prompt.length
         meter.prefill_s = time.monotonic() - meter.started
         meter.cpu_s = time.process_time() - cpu
+
+    def read(self, request: ReadingRequest, cancelled: Callable[[], bool]) -> Reading:
+        """Answer short questions about texts. Raises ``BadAnswer``, ``Unavailable``, and ``NoRoom``
+        while answers are in the making."""
+        if self._running:
+            raise NoRoom("answers are in the making; a card is read after them")
+        started = time.monotonic()
+        self._use(request.adapter)
+        self._threads = request.threads
+        deadline = Deadline(cancelled, request.deadline_s)
+        while self._evict():  # the whole cache is the texts'
+            pass
+        probabilities, tokens = read(self, deadline, request)
+        return Reading(
+            probabilities=probabilities,
+            tokens=tokens,
+            seconds=round(time.monotonic() - started, 3),
+            model=self.identity,
+            adapter_sha256=self._adapter.sha256,
+        )
+
+    def _use(self, name: str) -> None:
+        """Compute with the adapter ``name`` from now on; it is loaded once, the model stays."""
+        if name == self._adapter.name:
+            return
+        if self._running:
+            raise NoRoom("answers with another adapter are in the making; try again later")
+        adapter = self._adapters.get(name) if name else AS_IT_IS
+        if adapter is None:
+            try:
+                file = self._find_adapter(name)
+            except BadConfig as error:
+                raise BadAnswer(str(error)) from None
+            handle = self.model.load_adapter(str(file.path))
+            adapter = self._adapters[name] = LoadedAdapter(name, file.manifest.sha256, handle)
+        self.context.use_adapter(adapter.handle)
+        self._adapter = adapter
 
     def step(self) -> list[Outcome]:
         """Decode one batch for all answers in the making; returns those that ended."""
@@ -187,7 +254,7 @@ class Engine:
 
     def _prefix(self, tokens: tuple[int, ...], more: int, ticket: Ticket) -> tuple[Prefix, int]:
         """The kept prefix of these tokens and how many of them came from the cache."""
-        known = self._prefixes.find(tokens)
+        known = self._prefixes.find(self._adapter.sha256, tokens)
         if known is not None:
             known.users += 1  # must not be evicted to make room for its own answer
             try:
@@ -202,18 +269,18 @@ class Engine:
         try:
             cached = self._restored(sequence, tokens)
             if not cached:
-                self._feed(sequence, 0, list(tokens), ticket)
+                self.feed(sequence, 0, list(tokens), ticket)
                 if self._store is not None and len(tokens) >= STORED_TOKENS:
-                    self._store.save(tokens, self.context.state(sequence))
+                    self._store.save(tokens, self.context.state(sequence), self._adapter.sha256)
         except BaseException:
             self.context.drop(sequence)
             self._free.append(sequence)
             raise
-        return self._prefixes.keep(tokens, sequence), cached
+        return self._prefixes.keep(self._adapter.sha256, tokens, sequence), cached
 
     def _restored(self, sequence: int, tokens: tuple[int, ...]) -> int:
         """How many of ``tokens`` could be had from disk: all or none."""
-        state = self._store.load(tokens) if self._store is not None else None
+        state = self._store.load(tokens, self._adapter.sha256) if self._store else None
         if state is None or not self.context.restore(sequence, state):
             return 0
         return len(tokens)
@@ -222,14 +289,14 @@ class Engine:
         self.context.drop(answer.sequence)
         self.context.copy(answer.prefix.sequence, answer.sequence)
         answer.position = len(answer.prefix.tokens)
-        self._feed(answer.sequence, answer.position, prompt.question, answer.ticket)
+        self.feed(answer.sequence, answer.position, prompt.question, answer.ticket)
         answer.position += len(prompt.question)
         for choice, asked in zip(answer.request.choices, prompt.asked, strict=True):
             answer.probabilities[choice.name] = score_choice(
                 self, answer.ticket, (answer.sequence, answer.position), asked, choice
             )
 
-    def _feed(self, sequence: int, position: int, tokens: list[int], ticket: Ticket) -> None:
+    def feed(self, sequence: int, position: int, tokens: list[int], ticket: Deadline) -> None:
         """Compute ``tokens`` of one sequence, batch by batch, without logits."""
         size = self.context.shape.batch
         for start in range(0, len(tokens), size):
@@ -239,7 +306,7 @@ class Engine:
             ]
             self.decode(rows, ticket)
 
-    def decode(self, rows: list[Row], ticket: Ticket) -> None:
+    def decode(self, rows: list[Row], ticket: Deadline) -> None:
         """One batch for one ticket; repeated if it was interrupted on behalf of another."""
         while True:
             self.context.rearm()

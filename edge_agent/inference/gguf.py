@@ -207,6 +207,20 @@ def read_header(path: Path, *, kept_array: int = KEPT_ARRAY) -> Header:
         raise BadModel(f"{path}: cannot be read: {error.strerror}; check path and rights") from None
 
 
+def read_adapter_header(path: Path) -> Header:
+    """The header of a LoRA adapter. Raises ``BadModel`` with a plain reason."""
+    try:
+        with path.open("rb") as file:
+            header = _parse(_Reader(file, KEPT_ARRAY), path.stat().st_size)
+        _check_tensors(header)
+        _check_adapter(header)
+    except OSError as error:
+        raise BadModel(f"{path}: cannot be read: {error.strerror}; check path and rights") from None
+    except BadModel as error:
+        raise BadModel(f"{path} is not an adapter that can be loaded: {error}") from None
+    return header
+
+
 def parse_header(
     file: BinaryIO, file_size: int, name: str, *, kept_array: int = KEPT_ARRAY
 ) -> Header:
@@ -290,6 +304,8 @@ def _check_tensors(header: Header) -> None:
 
 def _check_shape(header: Header) -> None:
     """The numbers that the plan and llama.cpp rely on, within what any real model has."""
+    if header.metadata.get("general.type") == "adapter":
+        raise BadModel("it is an adapter, which needs its base model; name that one instead")
     architecture = header.metadata.get("general.architecture")
     if architecture not in ARCHITECTURES:
         known = ", ".join(sorted(ARCHITECTURES))
@@ -309,3 +325,15 @@ def _check_shape(header: Header) -> None:
             raise BadModel(f"{architecture}.{key} is {value}; 1 to {limit} is possible")
     if header.lengths.get("tokenizer.ggml.tokens", 0) < 2:
         raise BadModel("it carries no vocabulary (tokenizer.ggml.tokens)")
+
+
+def _check_adapter(header: Header) -> None:
+    kinds = (header.metadata.get("general.type"), header.metadata.get("adapter.type"))
+    if kinds != ("adapter", "lora"):
+        raise BadModel(f"its types are {kinds!r:.80}, not ('adapter', 'lora')")
+    names = {tensor.name for tensor in header.tensors}
+    for name in names:
+        weight, _, part = name.rpartition(".")
+        twin = f"{weight}.lora_{'b' if part == 'lora_a' else 'a'}"
+        if part not in ("lora_a", "lora_b") or twin not in names:
+            raise BadModel(f"its tensor {name!r:.80} is no half of a pair NAME.lora_a, NAME.lora_b")

@@ -6,11 +6,13 @@ import os
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from edge_agent.errors import BadConfig, Unavailable
+from edge_agent.inference.adapter import checked
 from edge_agent.inference.catalog import ModelFile, resolve, stamp_of, verify
 from edge_agent.inference.engine import Engine
 from edge_agent.inference.gguf import read_header
@@ -99,6 +101,7 @@ class ModelHolder:
 
     def _open(self, model: ModelFile) -> Engine:
         check_licence(model.manifest, self._settings.accepted_licences)
+        original = model.manifest.sha256
         model, variant = self._tuned(model)
         kv_type = self._settings.kv_type if variant.kv_type == "f16" else variant.kv_type
         # From here on the file is addressed by its descriptor: what was checked is what is loaded.
@@ -124,7 +127,14 @@ class ModelHolder:
                 flash_attention=variant.flash_attention,
             )
             store = self._store(digest, kv_type)
-            engine = Engine(pinned, model.manifest, digest, shape, store)
+            # A file that was tuned here keeps the adapters of the one that it was made from.
+            find = partial(
+                checked,
+                base_sha256=original or digest,
+                architecture=header.architecture,
+                models_dir=self._settings.models_dir,
+            )
+            engine = Engine(pinned, model.manifest, digest, shape, store, find)
         except Unavailable as error:
             said = "; ".join(self._log.recent)
             raise Unavailable(f"{model.path}: {error} ({said})" if said else str(error)) from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.completion import Choice
 from edge_agent.errors import BadAnswer, Unavailable
-from edge_agent.inference.answer import Ticket
+from edge_agent.inference.answer import Deadline
 from edge_agent.inference.native import Row
 from edge_agent.inference.sampling import log_probabilities
 
@@ -24,7 +24,7 @@ MAX_OPTIONS = 500
 
 
 def score_choice(
-    engine: Engine, ticket: Ticket, stem: tuple[int, int], asked: list[int], choice: Choice
+    engine: Engine, ticket: Deadline, stem: tuple[int, int], asked: list[int], choice: Choice
 ) -> dict[str, float]:
     """Probabilities of the options after the tokens ``asked``, which follow ``stem`` (sequence,
     position). Raises ``BadAnswer`` for a choice that can't be asked."""
@@ -74,7 +74,7 @@ def _nested(options: list[list[int]]) -> bool:
 
 def _continuations(
     engine: Engine,
-    ticket: Ticket,
+    ticket: Deadline,
     stem: tuple[int, int],
     scratch: list[int],
     options: list[list[int]],

@@ -10,10 +10,12 @@ from __future__ import annotations
 import ctypes
 import importlib
 import importlib.util
+import os
 import sys
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,7 +46,18 @@ def _binding() -> Any:  # noqa: ANN401 -- a module without types
         del sys.modules["llama_cpp"]  # whoever imports the package later gets the real one
 
 
+def _load_backends(binding: Any) -> None:  # noqa: ANN401 -- a module without types
+    """A build for many processors has a library for each family of them beside libllama: ggml
+    loads the best that this processor runs. A build for one processor has it linked in."""
+    folder = Path(binding.__file__).parent / "lib"
+    if any(folder.glob("libggml-cpu-*.so")):
+        load = binding._lib.ggml_backend_load_all_from_path
+        load.argtypes, load.restype = [ctypes.c_char_p], None
+        load(os.fsencode(folder))
+
+
 C: Any = _binding()
+_load_backends(C)
 _LIBC = ctypes.CDLL(None)
 
 
@@ -125,6 +138,13 @@ class LoadedModel:
             tokenize_fptr=tokenize,
             eos_token=self.ends or None,
         )
+
+    def load_adapter(self, path: str) -> Any:  # noqa: ANN401 -- a C pointer
+        """A LoRA adapter in memory; it lives as long as the model."""
+        adapter = C.llama_adapter_lora_init(self.handle, path.encode())
+        if not adapter:
+            raise Unavailable("llama.cpp could not load the adapter; its log says why")
+        return adapter
 
     def close(self) -> None:
         """Free the weights."""
@@ -220,6 +240,13 @@ class Context:
     def set_threads(self, threads: int) -> None:
         """Threads of the following calls."""
         C.llama_set_n_threads(self.handle, threads, threads)
+
+    def use_adapter(self, adapter: Any | None) -> None:  # noqa: ANN401 -- a C pointer
+        """Compute with ``adapter`` from now on; None: with the model as it is."""
+        count = 0 if adapter is None else 1
+        adapters = (C.llama_adapter_lora_p_ctypes * 1)(adapter)
+        if C.llama_set_adapters_lora(self.handle, adapters, count, (ctypes.c_float * 1)(1.0)) != 0:
+            raise Unavailable("llama.cpp could not apply the adapter; its log says why")
 
     def decode(self, rows: Sequence[Row]) -> None:
         """Compute one batch. Raises ``Aborted``, ``CacheFull`` or ``Unavailable``; in none of

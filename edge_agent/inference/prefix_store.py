@@ -30,14 +30,15 @@ class PrefixStore:
         self._limit = limit_mb * 1_000_000
         self._base = hashlib.sha256("\0".join(depends_on).encode())
 
-    def _path(self, tokens: Sequence[int]) -> Path:
+    def _path(self, tokens: Sequence[int], adapter: str) -> Path:
         digest = self._base.copy()
+        digest.update(adapter.encode())
         digest.update(struct.pack(f"<{len(tokens)}i", *tokens))
         return self._folder / (digest.hexdigest()[:40] + SUFFIX)
 
-    def load(self, tokens: Sequence[int]) -> bytes | None:
-        """The state after ``tokens``, or None."""
-        path = self._path(tokens)
+    def load(self, tokens: Sequence[int], adapter: str = "") -> bytes | None:
+        """The state after ``tokens``, computed with ``adapter`` (its hash), or None."""
+        path = self._path(tokens, adapter)
         try:
             with path.open("rb") as file:
                 head = file.read(len(MAGIC) + 32)
@@ -50,11 +51,11 @@ class PrefixStore:
             return None  # absent, or the disk fails: the prefix is computed instead
         return state
 
-    def save(self, tokens: Sequence[int], state: bytes) -> None:
+    def save(self, tokens: Sequence[int], state: bytes, adapter: str = "") -> None:
         """Keep ``state``; without effect if it is too large or the disk does not take it."""
         if len(state) > self._limit // 2:
             return
-        path = self._path(tokens)
+        path = self._path(tokens, adapter)
         fresh = path.with_suffix(".new")
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Prefix:
-    """One system text and card, computed once: its tokens stand in ``sequence``."""
+    """One system text and card, computed once with one adapter (its hash; empty: none): its tokens
+    stand in ``sequence``."""
 
+    adapter: str
     tokens: tuple[int, ...]
     sequence: int
     users: int = 0
@@ -21,7 +23,7 @@ class Prefixes:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._kept: OrderedDict[tuple[int, ...], Prefix] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, tuple[int, ...]], Prefix] = OrderedDict()
 
     @property
     def tokens(self) -> int:
@@ -36,23 +38,23 @@ class Prefixes:
         """Whether one must go before another can be kept."""
         return len(self._kept) >= self._capacity
 
-    def find(self, tokens: tuple[int, ...]) -> Prefix | None:
+    def find(self, adapter: str, tokens: tuple[int, ...]) -> Prefix | None:
         """The kept prefix with exactly these tokens, now the most recently used."""
-        prefix = self._kept.get(tokens)
+        prefix = self._kept.get((adapter, tokens))
         if prefix is not None:
-            self._kept.move_to_end(tokens)
+            self._kept.move_to_end((adapter, tokens))
         return prefix
 
-    def keep(self, tokens: tuple[int, ...], sequence: int) -> Prefix:
+    def keep(self, adapter: str, tokens: tuple[int, ...], sequence: int) -> Prefix:
         """Remember that ``sequence`` holds ``tokens``."""
-        prefix = Prefix(tokens, sequence)
-        self._kept[tokens] = prefix
+        prefix = Prefix(adapter, tokens, sequence)
+        self._kept[adapter, tokens] = prefix
         return prefix
 
     def evict(self) -> Prefix | None:
         """Forget the least recently used one that no answer shares; None if there is none."""
-        for tokens, prefix in self._kept.items():
+        for key, prefix in self._kept.items():
             if prefix.users == 0:
-                del self._kept[tokens]
+                del self._kept[key]
                 return prefix
         return None

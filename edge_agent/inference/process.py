@@ -10,10 +10,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import IO
 
 import structlog
 
+from edge_agent.config.inference import InferenceSection
 from edge_agent.errors import Unavailable
 
 log = structlog.get_logger()
@@ -21,6 +23,28 @@ log = structlog.get_logger()
 LINE_BYTES = 500
 LINES_PER_MINUTE = 60
 SPAWN_S = 30.0
+
+
+def worker_arguments(
+    settings: InferenceSection, *, socket: Path, models_dir: Path, cache_dir: Path, memory_mb: int
+) -> list[str]:
+    """The worker's command line for these settings; it may hold ``memory_mb`` megabytes."""
+    arguments = {
+        "--socket": socket,
+        "--model": settings.model,
+        "--models-dir": models_dir,
+        "--cache-dir": cache_dir,
+        "--prefix-cache-mb": settings.prefix_cache_mb,
+        "--context": settings.context,
+        "--kv-type": settings.kv_type,
+        "--threads": settings.threads or 2,
+        "--memory-mb": memory_mb,
+        "--idle-unload-s": settings.idle_unload_s,
+    }
+    words = [str(word) for pair in arguments.items() for word in pair]
+    for licence in settings.accepted_licences:
+        words += ["--accept-licence", licence]
+    return words
 
 
 class WorkerProcess:

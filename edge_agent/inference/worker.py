@@ -1,9 +1,9 @@
 """The process that holds the model: ``python -m edge_agent.inference.worker --socket PATH …``.
 
-One connection carries one request: ``{"complete": {…}}`` in, then ``{"started": true}`` when the
-work begins and ``{"alive": true}`` each second, at last ``{"completion": {…}}`` or
-``{"error": …, "kind": "answer" | "environment"}``. A caller that
-closes its connection cancels its request.
+One connection carries one request: ``{"complete": {…}}`` or ``{"read": {…}}`` in, then
+``{"started": true}`` when the work begins and ``{"alive": true}`` each second, at last
+``{"completion": {…}}``, ``{"reading": {…}}`` or ``{"error": …, "kind": "answer" |
+"environment"}``. A caller that closes its connection cancels its request.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from edge_agent.completion import Completion, CompletionRequest
+from edge_agent.completion import Completion, CompletionRequest, Reading, ReadingRequest
 from edge_agent.errors import BadAnswer, EdgeAgentError
 from edge_agent.inference import frame
 from edge_agent.inference.answer import Ticket
 from edge_agent.inference.engine import NoRoom, Outcome
 from edge_agent.inference.holder import HolderSettings, ModelHolder
+from edge_agent.sdnotify import notify
 
 log = structlog.get_logger()
 
@@ -38,6 +39,7 @@ MAX_CONNECTIONS = 64
 READ_TIMEOUT_S = 10.0
 WATCH_S = 0.02
 BEAT_S = 1.0
+NOTIFY_S = 5.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -46,7 +48,7 @@ class Call:
     """One connection with its request."""
 
     connection: socket.socket
-    request: CompletionRequest
+    request: CompletionRequest | ReadingRequest
     gone: threading.Event = field(default_factory=threading.Event)
     ticket: Ticket | None = None
     _writing: threading.Lock = field(default_factory=threading.Lock)
@@ -73,12 +75,14 @@ class Worker:
         self._open = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self.stop = threading.Event()
         self.jobs = 0
+        self._told = 0.0
 
     def run(self) -> None:
         """Serve until ``stop``; the answers in the making are finished first."""
         threading.Thread(target=self._accept, daemon=True).start()
         threading.Thread(target=self._watch, daemon=True).start()
         while not self.stop.is_set() or self._active:
+            self._tell_systemd()
             call = self._next()
             if call is not None:
                 self._start(call)
@@ -91,6 +95,13 @@ class Worker:
             if call is None:
                 self._holder.idle()
         self._holder.drop()
+
+    def _tell_systemd(self) -> None:
+        """Between two batches: whoever watches us knows that the computing thread goes on."""
+        now = time.monotonic()
+        if now - self._told >= NOTIFY_S:
+            self._told = now
+            notify("WATCHDOG=1", f"STATUS={len(self._active)} at work, {self.jobs} answered")
 
     def _next(self) -> Call | None:
         engine = self._holder.engine
@@ -107,15 +118,17 @@ class Worker:
         return None
 
     def _start(self, call: Call) -> None:
-        deadline = call.request.deadline_s
         try:
             engine = self._holder.load()
             call.reply({"started": True})
-            call.ticket = Ticket(call.request, call.gone.is_set, time.monotonic() + deadline)
+            if isinstance(call.request, ReadingRequest):
+                self._finish(call, engine.read(call.request, call.gone.is_set))
+                return
+            call.ticket = Ticket(call.request, call.gone.is_set)
             self._active[id(call.ticket)] = call
             engine.admit(call.ticket)
         except NoRoom:
-            self._active.pop(id(call.ticket))
+            self._active.pop(id(call.ticket), None)
             self._held = call
         except EdgeAgentError as error:
             self._finish(call, error)
@@ -137,13 +150,15 @@ class Worker:
             self._finish(self._active[id(outcome.ticket)], outcome.result)
         return bool(outcomes)
 
-    def _finish(self, call: Call, result: Completion | EdgeAgentError) -> None:
+    def _finish(self, call: Call, result: Completion | Reading | EdgeAgentError) -> None:
         if call.ticket is not None:
             self._active.pop(id(call.ticket), None)
         self.jobs += 1
         state = {"rss_mb": resident_mb(), "jobs": self.jobs}
         if isinstance(result, Completion):
             call.reply({"completion": result.model_dump(mode="json"), **state})
+        elif isinstance(result, Reading):
+            call.reply({"reading": result.model_dump(mode="json"), **state})
         else:
             kind = "answer" if isinstance(result, BadAnswer) else "environment"
             call.reply({"error": str(result)[:2000], "kind": kind, **state})
@@ -187,7 +202,11 @@ class Worker:
             frame.send(connection, {"pong": True, "rss_mb": resident_mb(), "jobs": self.jobs})
             return
         try:
-            request = CompletionRequest.model_validate(message.get("complete"))
+            request: CompletionRequest | ReadingRequest
+            if "read" in message:
+                request = ReadingRequest.model_validate(message["read"])
+            else:
+                request = CompletionRequest.model_validate(message.get("complete"))
         except ValidationError as error:
             text = f"the request is malformed: {error.error_count()} faults, {error}"
             frame.send(connection, {"error": text[:1000], "kind": "answer"})
@@ -263,7 +282,10 @@ def main(argv: list[str] | None = None) -> None:
         processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    os.nice(options.nice)
+    try:
+        os.nice(options.nice)
+    except OSError as error:  # a unit's sandbox forbids it and has its own Nice=
+        log.debug("nice_not_set", error=str(error))
     try:
         Path("/proc/self/oom_score_adj").write_text(str(options.oom_score), encoding="ascii")
     except OSError as error:
@@ -286,6 +308,7 @@ def main(argv: list[str] | None = None) -> None:
         worker = Worker(holder, listener)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop.set())
+        notify("READY=1")
         log.info("worker_ready", pid=os.getpid(), model=options.model)
         worker.run()
     options.socket.unlink(missing_ok=True)

@@ -84,16 +84,19 @@ class Broker:
         settings: MqttSection,
         *,
         client_id: str,
-        will: Outgoing,
+        will: Outgoing | Callable[[], Outgoing],
         birth: Callable[[], Outgoing],
         deliver: Callable[[Message], None],
         on_lost: Callable[[str], None] = _ignore,
         filters: FilterMemory | None = None,
     ) -> None:
-        """``deliver`` is called in the network thread and must only enqueue. ``on_lost`` hears of a
+        """``will``: the same for ever, or made for each connection, before its ``birth``.
+        ``deliver`` is called in the network thread and must only enqueue. ``on_lost`` hears of a
         session that the broker forgot."""
         self._settings = settings
-        self._identity = Identity(settings.client_id or client_id, will)
+        self._make_will = will
+        self._client_id = settings.client_id or client_id
+        self._identity = self._new_identity()
         self._birth = birth
         self._deliver = deliver
         self._on_lost = on_lost
@@ -158,15 +161,18 @@ class Broker:
             link.publish(outgoing, delivery)
         return delivery
 
-    def ack(self, message: Message) -> None:
-        """The message's effect is durable. One from an earlier connection is left alone: its
+    def ack(self, *messages: Message) -> None:
+        """The messages' effects are durable. One from an earlier connection is left alone: its
         packet id may belong to another message by now, and the broker sends it again anyway."""
-        if message.ack is None:
+        asked = [message.ack for message in messages if message.ack is not None]
+        if not asked:
             return
-        generation, mid, _ = message.ack
         link = self._link
-        if link is None or link.generation != generation or not link.ack(mid):
-            self._stale_acks += 1
+        taken = 0
+        if link is not None:
+            current = link.generation
+            taken = link.ack([mid for generation, mid, _ in asked if generation == current])
+        self._stale_acks += len(asked) - taken
 
     def reset(self, reason: str) -> None:
         """Give this connection up and begin another one."""
@@ -296,6 +302,7 @@ class Broker:
             self._generation + 1,
             self._aliases,
         )
+        self._identity = self._new_identity()
         link = Link(self._settings, self._identity, attempt, self._deliver)
         try:
             self._generation = attempt.generation
@@ -325,6 +332,10 @@ class Broker:
             self._last_link = link
             self._since = time.time()
             link.close("stopped")
+
+    def _new_identity(self) -> Identity:
+        will = self._make_will
+        return Identity(self._client_id, will if isinstance(will, Outgoing) else will())
 
     def _judge_version(self, error: LinkFailed, link: Link) -> LinkFailed:
         """``error``, or that the broker has no MQTT 5 and is asked in 3.1.1 next."""

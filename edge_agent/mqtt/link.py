@@ -32,11 +32,13 @@ from edge_agent.mqtt.redirect import REDIRECTS, Endpoint, Redirect
 from edge_agent.mqtt.session import (
     LinkFailed,
     as_message,
+    as_publication,
     new_client,
     publish_properties,
     session_options,
     subscription,
 )
+from edge_agent.mqtt.tap import Publication, say_untapped
 from edge_agent.outgoing import Outcome, Outgoing
 from edge_agent.telemetry import Message
 
@@ -111,7 +113,9 @@ class Link:
         self._open = 0
         self._asked: dict[int, tuple[str, ...]] = {}
         self._receipts = Receipts(self._acknowledge)
-        client = new_client(settings, identity.client_id, attempt.version, identity.will)
+        client = new_client(
+            settings, identity.client_id, attempt.version, identity.will, self._on_publication
+        )
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -140,6 +144,8 @@ class Link:
             ) from error
         except (OSError, ValueError) as error:
             raise LinkFailed(f"{where}: {error}; is the broker running there?") from error
+        if not self.tapped:
+            say_untapped()
         deadline = time.monotonic() + CONNACK_TIMEOUT_S
         while not self.connected:
             if not self.turn(0.2):
@@ -160,7 +166,7 @@ class Link:
         """Let bytes flow for up to ``timeout`` seconds; False once the connection is over."""
         before = self.received
         code = self._client.loop(timeout)
-        if code == MQTTErrorCode.MQTT_ERR_SUCCESS and self.received > before:
+        if code == MQTTErrorCode.MQTT_ERR_SUCCESS and self.received > before and not self.tapped:
             # paho reads one packet per select(): take what lies ready without asking again.
             for _ in range(32):
                 before = self.received
@@ -170,6 +176,11 @@ class Link:
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS and self.ended is None:
             self.ended = LinkFailed(f"{self._attempt.endpoint}: connection lost ({code.name})")
         return self.ended is None
+
+    @property
+    def tapped(self) -> bool:
+        """Whether messages are read many at once, and not by paho one by one."""
+        return self._client.tap is not None
 
     def subscribe(self, filters: Sequence[tuple[str, int]], *, replay_retained: bool) -> None:
         """Ask for ``filters``; what the broker says stands in ``granted`` later."""
@@ -214,6 +225,7 @@ class Link:
         client = self._client
         client.on_connect = client.on_disconnect = client.on_message = None
         client.on_publish = client.on_subscribe = client.on_unsubscribe = None
+        client.let_go()
 
     # --- from any thread ------------------------------------------------------------------------
 
@@ -266,14 +278,23 @@ class Link:
             self._open += 1
             return None
 
-    def ack(self, mid: int) -> bool:
-        """Acknowledge a QoS 1 message, in its turn. False for a packet id that is not open."""
-        return self._receipts.done(mid)
+    def ack(self, mids: Sequence[int]) -> int:
+        """Acknowledge QoS 1 messages, in their turn. How many of the packet ids were open."""
+        return self._receipts.done(mids)
 
-    def _acknowledge(self, mid: int) -> None:
-        reach("ack")
-        self._client.ack(mid, 1)
-        reach("acked")
+    def _acknowledge(self, mids: Sequence[int]) -> None:
+        for _ in mids:
+            reach("ack")
+        tap = self._client.tap
+        one_by_one = mids
+        if tap is not None:
+            # paho takes them singly, with a system call each: all but the last ride with it.
+            tap.ride(mids[:-1])
+            one_by_one = mids[-1:]
+        for mid in one_by_one:
+            self._client.ack(mid, 1)
+        for _ in mids:
+            reach("acked")
 
     def give_up(self, reason: str) -> None:
         """Let the network thread end this connection at its next turn."""
@@ -323,18 +344,21 @@ class Link:
             self.ended = LinkFailed(text, cause)
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:  # noqa: ARG002
+        self._on_publication(as_publication(message))
+
+    def _on_publication(self, found: Publication) -> None:
         reach("received")
         self.received += 1
         ack = None
-        if message.qos:
-            ack = (self.generation, message.mid, message.qos)
-            self._receipts.arrived(message.mid)
+        if found.qos:
+            ack = (self.generation, found.mid, found.qos)
+            self._receipts.arrived(found.mid)
         try:
-            self._deliver(as_message(message, time.time(), ack))
+            self._deliver(as_message(found, time.time(), ack))
         except Exception as error:
             # Never into paho. The broker sends an unacknowledged message again, but only on a new
             # connection, and those behind it would wait for its acknowledgement until then.
-            log.exception("message_not_taken", payload_bytes=len(message.payload))
+            log.exception("message_not_taken", payload_bytes=len(found.payload))
             self.ended = LinkFailed(f"a message could not be taken in: {error!r}", Cause.BUSY)
 
     def _on_publish(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class Receipts:
     """The open packet ids of one connection. Thread-safe; ``send`` is called without the lock."""
 
-    def __init__(self, send: Callable[[int], object]) -> None:
-        self._send: Callable[[int], object] = send
+    def __init__(self, send: Callable[[Sequence[int]], object]) -> None:
+        self._send: Callable[[Sequence[int]], object] = send
         self._lock = threading.Lock()
         self._order: deque[int] = deque()
         self._open: set[int] = set()
@@ -27,21 +27,22 @@ class Receipts:
             self._order.append(mid)
             self._open.add(mid)
 
-    def done(self, mid: int) -> bool:
-        """Its effect is durable: its PUBACK goes once those before it have gone. False for a packet
-        id that is not open, or was done before."""
+    def done(self, mids: Sequence[int]) -> int:
+        """Their effects are durable: each PUBACK goes once those before it have gone. How many of
+        them were open; one that is not, or was done before, is left alone."""
+        counted = 0
         with self._lock:
-            if mid not in self._open or mid in self._ready:
-                return False
-            self._ready.add(mid)
-            if self._sending:
-                return True
+            for mid in mids:
+                if mid in self._open and mid not in self._ready:
+                    self._ready.add(mid)
+                    counted += 1
+            if self._sending or not counted:
+                return counted
             self._sending = True
         while batch := self._take():
             # Whoever set the flag sends for all threads: the order holds without a lock held.
-            for number in batch:
-                self._send(number)
-        return True
+            self._send(batch)
+        return counted
 
     def clear(self) -> None:
         """The connection is over: none of them means anything any more."""
@@ -65,5 +66,5 @@ class Receipts:
         return batch
 
 
-def _nowhere(_mid: int) -> None:
+def _nowhere(_mids: Sequence[int]) -> None:
     """Where the PUBACKs of a connection that is over go."""

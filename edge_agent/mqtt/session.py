@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
-from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.client import MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -15,6 +16,7 @@ from edge_agent.config.broker import MqttSection
 from edge_agent.credentials import password, tls_context
 from edge_agent.errors import BadConfig, Unavailable
 from edge_agent.mqtt.backoff import Cause
+from edge_agent.mqtt.tap import Publication, TappedClient
 from edge_agent.outgoing import Outgoing
 from edge_agent.telemetry import Message
 
@@ -32,13 +34,19 @@ class LinkFailed(Unavailable):
 
 
 def new_client(
-    settings: MqttSection, client_id: str, version: MQTTProtocolVersion, will: Outgoing
-) -> Client:
-    """A paho client that has not connected yet. Raises ``LinkFailed`` for unusable secrets."""
-    client = Client(
+    settings: MqttSection,
+    client_id: str,
+    version: MQTTProtocolVersion,
+    will: Outgoing,
+    deliver: Callable[[Publication], None],
+) -> TappedClient:
+    """A paho client that has not connected yet. ``deliver`` gets what is published to us. Raises
+    ``LinkFailed`` for unusable secrets."""
+    client = TappedClient(
         CallbackAPIVersion.VERSION2,
+        deliver=deliver,
         client_id=client_id,
-        clean_session=None if version is V5 else False,
+        clean_session=None if version is V5 else not settings.session_expiry_s,
         protocol=version,
         reconnect_on_failure=False,
         manual_ack=True,
@@ -64,7 +72,7 @@ def new_client(
 
 def session_options(settings: MqttSection, version: MQTTProtocolVersion) -> dict[str, Any]:
     """Options of CONNECT that keep the session: the broker stores what arrives while we are away
-    (``clean_session=False`` says the same in 3.1.1)."""
+    (``clean_session=False`` says the same in 3.1.1). With an expiry of 0 there is none to keep."""
     if version is not V5:
         return {}
     properties = _properties(
@@ -73,7 +81,7 @@ def session_options(settings: MqttSection, version: MQTTProtocolVersion) -> dict
         ReceiveMaximum=settings.receive_maximum,
         MaximumPacketSize=settings.max_packet_kb * 1024,
     )
-    return {"clean_start": False, "properties": properties}
+    return {"clean_start": not settings.session_expiry_s, "properties": properties}
 
 
 def subscription(
@@ -105,26 +113,33 @@ def publish_properties(
     return _properties(PacketTypes.PUBLISH, **values)
 
 
-def as_message(message: MQTTMessage, now: float, ack: tuple[int, int, int] | None) -> Message:
-    """paho's message as ours. A topic that is no UTF-8 keeps its odd bytes as ``\\xNN``, which no
-    source matches: it ends as a dead letter."""
+def as_publication(message: MQTTMessage) -> Publication:
+    """paho's message, where paho read it."""
     try:
-        topic = message.topic
+        topic = message.topic.encode()
     except UnicodeDecodeError as error:
-        topic = error.object.decode("utf-8", "backslashreplace")
-    found: dict[str, Any] = vars(message.properties) if message.properties else {}
-    if len(found) <= EMPTY_PROPERTIES:
-        return Message(topic, bytes(message.payload), now, message.retain, ack=ack)
+        topic = error.object
+    payload, mid = bytes(message.payload), message.mid
+    return Publication(topic, payload, message.qos, message.retain, mid, message.properties)
+
+
+def as_message(found: Publication, now: float, ack: tuple[int, int, int] | None) -> Message:
+    """A PUBLISH as our message. A topic that is no UTF-8 keeps its odd bytes as ``\\xNN``, which
+    no source matches: it ends as a dead letter."""
+    topic = found.topic.decode("utf-8", "backslashreplace")
+    told: dict[str, Any] = vars(found.properties) if found.properties else {}
+    if len(told) <= EMPTY_PROPERTIES:
+        return Message(topic, found.payload, now, found.retain, ack=ack)
     return Message(
         topic,
-        bytes(message.payload),
+        found.payload,
         now,
-        message.retain,
-        content_type=found.get("ContentType"),
-        user_properties=tuple(found.get("UserProperty", ())),
-        response_topic=found.get("ResponseTopic"),
-        correlation_data=found.get("CorrelationData"),
-        expiry_s=found.get("MessageExpiryInterval"),
+        found.retain,
+        content_type=told.get("ContentType"),
+        user_properties=tuple(told.get("UserProperty", ())),
+        response_topic=told.get("ResponseTopic"),
+        correlation_data=told.get("CorrelationData"),
+        expiry_s=told.get("MessageExpiryInterval"),
         ack=ack,
     )
 

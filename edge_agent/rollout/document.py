@@ -19,9 +19,16 @@ from edge_agent.rollout.signature import Anchor, KeyName
 LARGEST_REVISION = 2**53 - 1
 """Every JSON reader still holds it exactly."""
 
-PINNED_KEYS = ("agent.id", "store.state_dir", "rollout.trust_anchors", "rollout.remote")
+PINNED_KEYS = (
+    "agent.id",
+    "store.state_dir",
+    "rollout.trust_anchors",
+    "rollout.remote",
+    "observe.runtime_dir",
+    "observe.metrics",
+)
 """Only the local file sets these: they are who the gateway is, where its memory lies, whom it
-obeys, and whether it obeys at all."""
+obeys, whether it obeys at all, and which files and ports of the host it opens for others."""
 
 HOME_SECTIONS = ("agent", "mqtt", "store", "rollout")
 """Sections that tie a gateway to its place: left out of a whole document, they stay as the file
@@ -33,9 +40,11 @@ RESTART_KEYS = (
     "store.state_dir",
     "telemetry.inbox_messages",
     "telemetry.inbox_mb",
+    "telemetry.sparkplug_host_id",
     "detect.snapshot_s",
     "inference",
     "govern.sensor_root",
+    "observe",
     "publish.window",
 )
 """Keys (or whole sections) whose change takes effect by a restart of the daemon; every other one

@@ -15,6 +15,7 @@ from edge_agent.errors import Unavailable
 from edge_agent.store.ballast import Ballast
 from edge_agent.store.connection import FATAL, Connection, Damaged, damage_note
 from edge_agent.store.counters import Counters
+from edge_agent.store.feedback import FeedbackBook
 from edge_agent.store.generations import Generations
 from edge_agent.store.incidents import Incidents
 from edge_agent.store.jobs import Jobs
@@ -65,6 +66,7 @@ class Store:
             max_bytes=_outbox_bytes(settings),
         )
         self.incidents = Incidents(connection, clock)
+        self.feedback = FeedbackBook(connection)
         self.lives = Lives(self.counters)
         self.snapshots = Snapshots(connection, clock)
         self.generations = Generations(connection, clock)
@@ -73,6 +75,7 @@ class Store:
             self.jobs,
             self.outbox,
             self.incidents,
+            self.feedback,
             Ballast(self.path.parent, settings.ballast_mb * MEGABYTE),
             alarms,
         )

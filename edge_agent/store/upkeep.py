@@ -11,6 +11,7 @@ from edge_agent.errors import Unavailable
 from edge_agent.outgoing import OutgoingPriority
 from edge_agent.store.ballast import Ballast
 from edge_agent.store.connection import Connection, Damaged, Full
+from edge_agent.store.feedback import FeedbackBook
 from edge_agent.store.incidents import Incidents
 from edge_agent.store.jobs import Jobs
 from edge_agent.store.outbox import Outbox
@@ -32,6 +33,7 @@ class Upkeep:
     jobs: Jobs
     outbox: Outbox
     incidents: Incidents
+    feedback: FeedbackBook
     ballast: Ballast
     alarms: list[str]
     next_prune: float = 0.0
@@ -58,6 +60,7 @@ class Upkeep:
         """Forget the oldest finished jobs and incidents, and give free pages back to the disk."""
         self.jobs.prune()
         self.incidents.prune()
+        self.feedback.prune()
         self.connection.vacuum(VACUUM_PAGES)
 
     def examine(self) -> None:

@@ -10,7 +10,8 @@ import pytest
 from brokers import wait_until
 
 from edge_agent import supervisor
-from edge_agent.supervisor import Supervisor, notify
+from edge_agent.sdnotify import notify
+from edge_agent.supervisor import Supervisor
 
 
 def test_a_loop_that_raises_is_reported_and_sets_failed() -> None:

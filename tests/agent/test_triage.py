@@ -77,3 +77,11 @@ def test_a_broken_sensor_goes_after_a_broken_machine() -> None:
     assert machine is not None
     assert sensor is not None
     assert machine.priority < sensor.priority
+
+
+def test_a_fading_picture_does_not_replace_the_one_that_waits() -> None:
+    waiting = made(IncidentPhase.OPENED, JobState.QUEUED)
+    faded = finding(IncidentPhase.UPDATED, 1).model_copy(update={"score": 0.9})
+    assert job_for(faded, [waiting], **LIMITS) is None
+    weaker = faded.model_copy(update={"score": 1.1})
+    assert job_for(weaker, [waiting], **LIMITS) is not None

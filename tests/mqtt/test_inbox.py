@@ -6,7 +6,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.inbox import URGENT_LIMIT, Inbox
+from edge_agent.inbox import NAMED, Inbox
 from edge_agent.telemetry import Message
 
 
@@ -23,23 +23,78 @@ def test_it_gives_back_what_it_got_in_order() -> None:
     assert inbox.take(1, 0) == []
 
 
-def test_a_flood_sheds_the_oldest_telemetry_and_never_a_command() -> None:
+def by_machine(topic: str) -> str:
+    return topic.split("/")[1]
+
+
+def test_a_flood_sheds_its_own_oldest_messages_and_nobody_elses() -> None:
     shed: list[Message] = []
-    inbox = Inbox(100, 10_000, urgent=lambda m: m.topic.startswith("edge/"), on_shed=shed.append)
-    inbox.put(message(0, topic="edge/gw/cmd/status"))
-    for number in range(1, 301):
-        inbox.put(message(number))
-    assert [m.arrived for m in shed] == list(range(1, 201))
-    assert inbox.counts().shed == 200
-    taken = inbox.take(1000, 0)
-    assert [m.arrived for m in taken] == [0, *range(201, 301)]
+    inbox = Inbox(100, 10_000, lane_of=by_machine, on_shed=shed.append)
+    for number in range(20):
+        inbox.put(message(number, topic="plant/quiet/telemetry"))
+    for number in range(300):
+        inbox.put(message(number, topic="plant/loud/telemetry"))
+    assert {m.topic for m in shed} == {"plant/loud/telemetry"}
+    assert [m.arrived for m in shed] == list(range(220))
+    assert inbox.counts().shed == 220
+    assert inbox.counts().shed_by == {"loud": 220}
+    for number in range(300, 350):
+        inbox.put(message(number, topic="plant/quiet/telemetry"))
+    assert inbox.counts().shed_by == {"loud": 250, "quiet": 20}
 
 
-def test_a_flood_of_commands_is_bounded_too() -> None:
-    inbox = Inbox(10, 10**9, urgent=lambda m: True)  # noqa: ARG005
-    for number in range(URGENT_LIMIT + 50):
-        inbox.put(message(number))
-    assert inbox.counts().messages == URGENT_LIMIT
+def test_a_flood_of_bytes_sheds_its_own_messages() -> None:
+    inbox = Inbox(1_000, 10_000, lane_of=by_machine)
+    for number in range(20):
+        inbox.put(message(number, topic="plant/quiet/telemetry"))
+    for number in range(50):
+        inbox.put(message(number, 1_000, topic="plant/loud/telemetry"))
+    assert set(inbox.counts().shed_by) == {"loud"}
+    assert inbox.counts().bytes <= 10_000
+
+
+def test_nobody_waits_behind_the_flood_of_another() -> None:
+    inbox = Inbox(10_000, 10**6, lane_of=by_machine)
+    for number in range(5_000):
+        inbox.put(message(number, topic="plant/loud/telemetry"))
+    for number in range(40):
+        inbox.put(message(number, topic=f"plant/m{number % 4}/telemetry"))
+    first = inbox.take(100, 0)
+    others = [m for m in first if m.topic != "plant/loud/telemetry"]
+    assert len(others) == 40
+    assert len(first) == 100
+    loud = [
+        m.arrived for m in [*first, *inbox.take(10_000, 0)] if m.topic == "plant/loud/telemetry"
+    ]
+    assert loud == sorted(loud)
+
+
+def test_losses_of_invented_machines_are_counted_together() -> None:
+    inbox = Inbox(100, 10**6, lane_of=by_machine)
+    for number in range(NAMED + 500):
+        inbox.put(message(number, topic=f"plant/m{number}/telemetry"))
+    assert inbox.counts().shed == NAMED + 400
+    assert len(inbox._shed) <= NAMED + 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 60)), max_size=80), st.integers(1, 9))
+def test_each_machine_keeps_its_order_whatever_is_taken_and_shed(
+    sent: list[tuple[int, int]], limit: int
+) -> None:
+    shed: list[Message] = []
+    inbox = Inbox(20, 500, lane_of=by_machine, on_shed=shed.append)
+    taken: list[Message] = []
+    for number, (machine, size) in enumerate(sent):
+        inbox.put(message(number, size, topic=f"plant/{machine}/t"))
+        if number % 7 == 6:
+            taken += inbox.take(limit, 0)
+    while rest := inbox.take(limit, 0):
+        taken += rest
+    assert len(taken) + len(shed) == len(sent)
+    for machine in range(5):
+        own = [m.arrived for m in taken if m.topic == f"plant/{machine}/t"]
+        assert own == sorted(own)
+    assert inbox.counts().bytes == inbox.counts().messages == 0
 
 
 @given(st.lists(st.integers(0, 400), max_size=60))

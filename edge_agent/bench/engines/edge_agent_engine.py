@@ -50,7 +50,7 @@ def summary(completion: Completion, engine: Engine, seconds: float) -> dict[str,
 
 def storm(engine: Engine, requests: list[CompletionRequest]) -> list[Completion]:
     """Answer all, as many at once as there is room for."""
-    waiting = [Ticket(one, lambda: False, time.monotonic() + 3600) for one in requests]
+    waiting = [Ticket(one, lambda: False) for one in requests]
     done: list[Completion] = []
     while waiting or engine.busy:
         while waiting and engine.has_room:
