@@ -28,7 +28,7 @@ from edge_agent.cli import app
 
 DOCS = REPOSITORY / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), REPOSITORY / "README.md"]
-RUN = ("first-machine.md", "fleet.md")
+RUN = ("equipment-cards.md", "first-machine.md", "fleet.md")
 """Pages that start their own daemon."""
 RUN_BESIDE_A_DAEMON = (
     "architecture.md",
@@ -42,7 +42,6 @@ PENDING = {
     "install.md",
     "security.md",
     "connect.md",
-    "equipment-cards.md",
     "detection.md",
     "embedded-model.md",
     "delivery.md",
