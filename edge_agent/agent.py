@@ -31,6 +31,7 @@ from edge_agent.detect.machine import EquipmentStatus
 from edge_agent.diagnose.library import CardLibrary, idle_cards
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
 from edge_agent.diagnosis import Diagnosis
+from edge_agent.doorway import Doorway
 from edge_agent.errors import BadPayload
 from edge_agent.finding import Finding
 from edge_agent.govern.governor import Governor
@@ -418,6 +419,7 @@ class Agent:
         operations = Operations(
             self.store, self._intake, self._health.report, self._wake, self._card_for
         )
+        self._doorway = Doorway(self.settings.store.state_dir, operations.local)
         self._commands = Commands(
             self.settings,
             operations.commands(),
@@ -485,6 +487,7 @@ class Agent:
             complaint = "the broker is not reachable"
         self._rollout.tick(time.time(), complaint)
         self._observation.tick()
+        self._doorway.turn()
 
     def _on_desired(self, message: Message) -> None:
         self._rollout.handle_desired(message.payload, time.time())
@@ -534,6 +537,7 @@ class Agent:
         """Close everything, whatever fails: worker, broker (after its farewell), store."""
         with contextlib.ExitStack() as stack:
             stack.callback(self.store.close)
+            stack.callback(self._doorway.close)
             stack.callback(self._broker.stop)
             stack.callback(self._worker.close, 0.0)
             if self._presence is not None:

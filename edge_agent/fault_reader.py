@@ -26,6 +26,7 @@ from edge_agent.diagnose.fault_reading import (
     reading_prefix,
     signal_question,
 )
+from edge_agent.diagnose.language import foreign
 from edge_agent.errors import BadConfig
 from edge_agent.inference.adapter import FAULT_READING, AdapterFile, adapter_for, adapters
 from edge_agent.inference.catalog import resolve, sha256_of
@@ -36,6 +37,8 @@ TEXTS_AT_ONCE = 8
 """Texts of one request: progress is seen, and a cancellation is quick."""
 RELIABILITY = "cell_accuracy"
 """Name of the figure in an adapter's manifest."""
+MOST_CELLS = 20_000
+"""Faults by signals that are read at once: a quarter of an hour on a slow core."""
 LEAST_CLAUSE = 8
 """Characters; shorter scraps are no clause."""
 _CLAUSE = re.compile(r"(?<=[.;:,!?])\s+|\s+(?=(?:while|but|whereas|and the|because)\b)")
@@ -140,6 +143,12 @@ def compile_card(
     ``BadAnswer``, ``Unavailable``."""
     labels = labels_of(card)
     faults = to_read(card, known, reader.about)
+    if len(faults) * len(labels) > MOST_CELLS:
+        raise BadConfig(
+            f"{card.equipment}: {len(faults)} texts about {len(labels)} signals are more than "
+            f"{MOST_CELLS} cells to read; part the card, or write symptoms for faults that need no "
+            "words"
+        )
     answers = reader.read(list(labels.values()), [one.description for one in faults], progress)
     read = {
         fault.id: FaultReading(
@@ -157,6 +166,26 @@ def compile_card(
     return CompiledCard(
         reader=reader.about, faults={one: read.get(one) or kept[one] for one in order}
     )
+
+
+def doubts(card: Card, compiled: CompiledCard) -> list[str]:
+    """What a person should know of texts that cannot be read well, a sentence each."""
+    found = []
+    for fault in card.faults:
+        entry = compiled.faults.get(fault.id)
+        if entry is None:
+            continue
+        if foreign(fault.description):
+            found.append(
+                f"{fault.id}: its text does not seem to be English, which is all that the reader "
+                "knows; write it in English, or set the symptoms yourself"
+            )
+        elif not fault.symptoms and all(likeliest(entry, s) == "none" for s in card.signals):
+            found.append(
+                f"{fault.id}: its text was read as saying nothing of any signal; name the signals, "
+                "or set the symptoms yourself: this fault can never be found"
+            )
+    return found
 
 
 def decisive_words(

@@ -92,7 +92,7 @@ class IntakeFacts(Section):
     shed: int
     """Messages dropped for room."""
     shed_by: dict[str, int]
-    """The lanes that lost most, and how many messages each."""
+    """Whose they were: the machines that lost most, and how many messages each."""
 
 
 @dataclass(slots=True)
@@ -103,6 +103,12 @@ class DecodingFacts(DecodeCounts):
     signals: int = 0
     over_equipment: int = 0
     over_signals: int = 0
+    unread_metrics: int = 0
+    """Sparkplug metrics that are templates or data sets."""
+    unborn: int = 0
+    """Sparkplug messages and metrics whose birth was not heard."""
+    gaps: int = 0
+    """Sparkplug messages that were waited for in vain."""
     skew_s: dict[str, float] | None = None
     """Seconds that a machine's newest reading lay behind its arrival; the furthest."""
 

@@ -122,6 +122,19 @@ class Operations:
             ),
         )
 
+    def local(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What `edge-agent jobs` asks of us: ``{"jobs": "retry" | "drop", "id": …}``."""
+        job_id = str(request.get("id"))
+        match request.get("jobs"):
+            case "retry":
+                self.store.jobs.release(job_id)
+                self.wake()
+                return {"job": job_id, "state": "queued"}
+            case "drop":
+                self.store.jobs.drop(job_id)
+                return {"job": job_id, "state": "dropped"}
+        raise Impossible("the running agent does not know this request; is it of another version?")
+
     def status(self, _request: CommandRequest, _context: CommandContext) -> StatusAnswer:
         """The health report, now."""
         return StatusAnswer(health=self.report())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,17 +11,28 @@ from pathlib import Path
 import pytest
 
 
+def mounting(*command: str | Path) -> list[str]:
+    """The command as root, or by way of a sudo that asks for no password."""
+    prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    return [*prefix, *map(str, command)]
+
+
 @contextlib.contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
     """A tmpfs of that size at ``folder``; skips the test where we may not mount."""
     folder.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
+    options = f"size={megabytes}m,mode=0777"
+    command = mounting("mount", "-t", "tmpfs", "-o", options, "tmpfs", folder)
+    try:
+        failed = subprocess.run(command, capture_output=True, check=False).returncode
+    except FileNotFoundError:
+        failed = 1
+    if failed:
         pytest.skip("no right to mount a tmpfs")
     try:
         yield folder
     finally:
-        subprocess.run(["umount", "-l", str(folder)], check=False)
+        subprocess.run(mounting("umount", "-l", folder), check=False)
 
 
 def fill(folder: Path) -> Path:

@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
 import tempfile
 import threading
 import time
@@ -24,7 +25,7 @@ from typing import Any
 
 from brokers import Mosquitto
 from findings import finding, job
-from mounts import fill, small_disk
+from mounts import fill, mounting, small_disk
 from peer import Peer
 from plant import REPOSITORY, Daemon, write_settings
 
@@ -41,11 +42,16 @@ from edge_agent.store.jobs import DONE_KEPT
 MACHINES = 4
 HEALTHY_ROWS, FAULTY_ROWS = 900, 300
 SAMPLE_S = 3.0
+FIRST_EVENT_S = 60.0
+GAP_S = 45.0
+"""Mean pause between two disturbances, seconds."""
 IN_FLIGHT = 400
 """Telemetry that may wait for the broker; beyond it the machines wait, as a slow source would."""
 DISK_MB = 96
-EVIDENCE = 10
-"""Pieces of evidence of a made-up finding: about 2 kB, as the simulated pump's findings have."""
+EVIDENCE = 13
+"""Pieces of evidence of a made-up finding: 1.9 kB, as the simulated pump's findings have."""
+SHAKE_DOWN_S = 9.0
+"""Pause between the disturbances of the warm-up: each comes a few times before it is judged."""
 WARM_UP = 0.25
 """Part of the run that is not judged: learning, first loads, caches."""
 BLOCKS = 12
@@ -93,7 +99,7 @@ def soak(seed: int, hours: float, speed: float, model: str | None) -> Soak:
                 folder,
                 broker.port,
                 store={"state_dir": str(disk / "state"), "max_mb": 48, "ballast_mb": 8},
-                diagnose={"cards": str(_cards(folder))},
+                diagnose={"cards": str(cards_for_pumps(folder))},
                 inference={"model": model or str(tiny), "recycle_jobs": 50, "fallbacks": []},
                 health={"interval_s": 5},
                 log={"level": "info"},
@@ -108,7 +114,14 @@ def soak(seed: int, hours: float, speed: float, model: str | None) -> Soak:
     return result
 
 
-def _cards(folder: Path) -> Path:
+def _may_mount() -> bool:
+    try:
+        return not subprocess.run(mounting("true"), capture_output=True, check=False).returncode
+    except FileNotFoundError:
+        return False
+
+
+def cards_for_pumps(folder: Path) -> Path:
     """The simulated pump's card for all machines: without one, no model is asked."""
     cards = folder / "cards"
     cards.mkdir()
@@ -119,7 +132,7 @@ def _cards(folder: Path) -> Path:
 
 @contextmanager
 def _disk(folder: Path) -> Iterator[Path]:
-    if os.geteuid() == 0:
+    if _may_mount():
         with small_disk(folder / "disk", DISK_MB) as disk:
             yield disk
     else:
@@ -202,11 +215,10 @@ class Scene:
 def _live(result: Soak, scene: Scene) -> None:
     """Feed, disturb and sample until the time is up, or the daemon ended."""
     stop = threading.Event()
-    feeder = threading.Thread(target=_feed, args=(result, scene.machines, stop), name="feeder")
+    feeder = threading.Thread(target=feed, args=(result, scene.machines, stop), name="feeder")
     feeder.start()
     began = time.monotonic()
-    gap_s = min(45.0, result.seconds / 20)
-    next_event = gap_s
+    next_event = min(FIRST_EVENT_S, result.seconds / 10)
     running: threading.Thread | None = None
     deck: list[tuple[str, Callable[[], None]]] = []
     try:
@@ -220,7 +232,8 @@ def _live(result: Soak, scene: Scene) -> None:
                 result.events.append((round(now, 1), what))
                 running = threading.Thread(target=act, name=what)
                 running.start()
-                next_event = now + gap_s * scene.random.uniform(0.5, 1.5)
+                pause = SHAKE_DOWN_S if now < 0.8 * WARM_UP * result.seconds else GAP_S
+                next_event = now + pause * scene.random.uniform(0.5, 1.5)
             assert scene.daemon.process
             if scene.daemon.process.poll() is not None:
                 return
@@ -232,7 +245,7 @@ def _live(result: Soak, scene: Scene) -> None:
         feeder.join(30)
 
 
-def _feed(result: Soak, machines: Peer, stop: threading.Event) -> None:
+def feed(result: Soak, machines: Peer, stop: threading.Event, *, with_faults: bool = True) -> None:
     """Every machine runs well for a while, then has a fault, again and again; each its own."""
     faults = [Fault(name, onset_s=0, develop_s=60) for name in list(FaultName)[:MACHINES]]
     well = PumpLoop(1, [])
@@ -251,7 +264,8 @@ def _feed(result: Soak, machines: Peer, stop: threading.Event) -> None:
             # The machines fail one after the other, not all at once.
             turn = (row + number * FAULTY_ROWS) % (HEALTHY_ROWS + FAULTY_ROWS)
             late = turn - HEALTHY_ROWS
-            values = faulty[number][late] if late >= 0 else healthy[turn]
+            sick = late >= 0 and with_faults
+            values = faulty[number][late] if sick else healthy[turn % HEALTHY_ROWS]
             at = datetime.fromtimestamp(1.7e9 + row, UTC).isoformat()
             body = json.dumps({"timestamp": at, **values})
             machines.client.publish(f"plant/pump-{number}/telemetry", body, qos=1)

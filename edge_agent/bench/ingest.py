@@ -66,6 +66,7 @@ class Step:
     shed: int
     cpu_per_100k: float
     resident_mb: float
+    proportional_mb: float
 
 
 def measure(plan: Plan) -> dict[str, Any]:
@@ -141,6 +142,7 @@ class Bench:
             shed=shed,
             cpu_per_100k=(measured.cpu_s() - cpu) / messages * 1e5,
             resident_mb=resident,
+            proportional_mb=measured.proportional_mb(),
         )
         log.info("rate_tried", receiver=measured.name, wanted=round(rate), **asdict(step))
         return step
@@ -180,6 +182,7 @@ def _figures(plan: Plan, bench: Bench) -> dict[str, Any]:
         "messages_per_second": round(best.rate),
         "cpu_seconds_per_100k": round(best.cpu_per_100k, 3),
         "resident_mb": round(best.resident_mb, 1),
+        "proportional_mb": round(best.proportional_mb, 1),
         "bytes_per_signal": _per_signal(first, warm, plan.signals - FEW),
         "messages_per_cpu_second": round(1e5 / best.cpu_per_100k),
         "shed": best.shed,

@@ -74,6 +74,13 @@ class Measured:
         """Resident memory, megabytes."""
         return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * PAGE_MB
 
+    def proportional_mb(self) -> float:
+        """The same with shared pages split among those that share them (PSS), megabytes."""
+        for line in Path(f"/proc/{self._process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024 / 1e6
+        return 0.0
+
     def stop(self) -> None:
         """SIGTERM, then SIGKILL after a while."""
         if self._process.poll() is None:

@@ -22,6 +22,7 @@ from edge_agent.cli.replay import replay
 from edge_agent.cli.run import run
 from edge_agent.cli.simulate import simulate
 from edge_agent.cli.status import status
+from edge_agent.cli.support_bundle import support_bundle
 from edge_agent.cli.systemd import app as systemd_app
 from edge_agent.cli.top import top
 from edge_agent.cli.worker import worker
@@ -42,6 +43,7 @@ app.command()(run)
 app.command()(worker)
 app.add_typer(systemd_app)
 app.command()(check)
+app.command("support-bundle")(support_bundle)
 app.command()(status)
 app.command()(decode)
 app.command()(discover)

@@ -65,7 +65,7 @@ def compile_card(
             compiled = read_card(the_card, known, reader, advance)
         words = _words(the_card, compiled, reader, fresh) if why else {}
     if as_json:
-        typer.echo(json.dumps(_report(path, compiled, fresh, words)))
+        typer.echo(json.dumps(_report(path, the_card, compiled, fresh, words)))
     else:
         _show(the_card, compiled, fresh, words)
     if not fresh:
@@ -104,13 +104,20 @@ def _words(
 
 
 def _report(
-    path: Path, compiled: CompiledCard, fresh: list[str], words: dict[str, dict[str, str]]
+    path: Path,
+    card: Card,
+    compiled: CompiledCard,
+    fresh: list[str],
+    words: dict[str, dict[str, str]],
 ) -> dict[str, Any]:
+    from edge_agent.fault_reader import doubts
+
     return {
         "file": str(path),
         "read": fresh,
         **compiled.model_dump(mode="json"),
         "decided_by": words,
+        "doubts": doubts(card, compiled),
     }
 
 
@@ -118,6 +125,8 @@ def _show(
     card: Card, compiled: CompiledCard, fresh: list[str], words: dict[str, dict[str, str]]
 ) -> None:
     from rich.console import Console
+
+    from edge_agent.fault_reader import doubts as unreadable
 
     console = Console()
     console.print(table_of(card, compiled))
@@ -137,6 +146,8 @@ def _show(
         console.print("The words behind what it is not sure of:")
     for fault, signal, clause in doubts:
         console.print(f"  {fault}, {signal}: “{clause}”", highlight=False, markup=False)
+    for doubt in unreadable(card, compiled):
+        console.print(f"! {doubt}", style="yellow", highlight=False, markup=False)
     console.print(_trust(compiled, fresh), highlight=False)
 
 

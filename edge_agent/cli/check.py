@@ -19,8 +19,15 @@ def check(
     strict: Annotated[
         bool, typer.Option("--warnings-as-errors", help="Exit 1 on a warning too.")
     ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave out the smoke run of the model.")
+    ] = False,
 ) -> None:
-    """Check settings, cards, secrets, broker, disk, budgets and model before the daemon runs.
+    """Check settings, cards, secrets, broker, clock, disk, sensors, budgets and model.
+
+    At the broker it logs in beside a running agent, publishes an empty message to each of the
+    agent's own topics but `status`, and listens for three seconds. The smoke run loads the model
+    once and asks it for one word.
 
     Exit codes: 0 ready, 1 something is wrong, 78 the settings file itself is wrong.
     """
@@ -28,10 +35,9 @@ def check(
     from rich.markup import escape
     from rich.table import Table
 
-    from edge_agent.config import load_settings
-    from edge_agent.preflight import Mark, examine
+    from edge_agent.preflight import Mark, examine, subject
 
-    lines = list(examine(load_settings(config)))
+    lines = list(examine(subject(config), run_model=not quick))
     bad = {Mark.ERROR, Mark.WARNING} if strict else {Mark.ERROR}
     ready = not any(line.mark in bad for line in lines)
     if as_json:

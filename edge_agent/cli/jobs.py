@@ -80,23 +80,15 @@ def show(job_id: JobId, config: ConfigOption = DEFAULT, as_json: Json = False) -
 
 @app.command()
 def retry(job_id: JobId, config: ConfigOption = DEFAULT, as_json: Json = False) -> None:
-    """Queue a quarantined or expired job again, from its first attempt. The agent must be down."""
-    store = _open(config)
-    try:
-        store.jobs.release(job_id)
-    finally:
-        store.close()
+    """Queue a quarantined or expired job again, from its first attempt; the agent may run."""
+    _change(config, "retry", job_id)
     _say({"job": job_id, "state": "queued"}, f"{job_id} is queued again", as_json=as_json)
 
 
 @app.command()
 def drop(job_id: JobId, config: ConfigOption = DEFAULT, as_json: Json = False) -> None:
-    """Delete a job that is not running. The agent must be down."""
-    store = _open(config)
-    try:
-        store.jobs.drop(job_id)
-    finally:
-        store.close()
+    """Delete a job that is not running; the agent may run."""
+    _change(config, "drop", job_id)
     _say({"job": job_id, "state": "dropped"}, f"{job_id} is gone", as_json=as_json)
 
 
@@ -112,13 +104,22 @@ def _view(config: Path) -> Store:
     return Store.view(settings.state_dir, settings)
 
 
-def _open(config: Path) -> Store:
-    """For changes: SQLite must have one writer only, so a running agent is in the way."""
+def _change(config: Path, action: str, job_id: str) -> None:
+    """SQLite must have one writer only: a running agent makes the change itself."""
     from edge_agent.config import load_settings
+    from edge_agent.doorway import ask
     from edge_agent.store.database import Store
+    from edge_agent.store.statelock import lock_owner
 
     settings = load_settings(config).store
-    return Store.open(settings.state_dir, settings)
+    if lock_owner(settings.state_dir) is not None:
+        ask(settings.state_dir, {"jobs": action, "id": job_id})
+        return
+    store = Store.open(settings.state_dir, settings)
+    try:
+        (store.jobs.release if action == "retry" else store.jobs.drop)(job_id)
+    finally:
+        store.close()
 
 
 def _row(job: Job) -> dict[str, Any]:

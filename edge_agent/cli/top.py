@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections import deque
@@ -52,6 +53,12 @@ class Feed:
                 self._report, self._at = document, time.monotonic()
                 self.arrived.set()
 
+    def take(self, report: dict[str, Any]) -> None:
+        """The report of this moment."""
+        with self._lock:
+            self._report, self._at = report, time.monotonic()
+            self.arrived.set()
+
     def take_file(self, path: Path) -> None:
         """The report that the agent leaves in its state directory."""
         try:
@@ -70,7 +77,9 @@ class Feed:
         """Report, diagnoses oldest first, and the report's age in seconds."""
         with self._lock:
             age = float("inf") if self._at is None else time.monotonic() - self._at
-            return self._report, list(self._diagnoses), age
+            results = self._report.get("results")
+            told = results.get("last") if isinstance(results, dict) else None
+            return self._report, list(self._diagnoses) or list(told or ()), age
 
 
 def read_object(payload: bytes) -> dict[str, Any] | None:
@@ -99,10 +108,11 @@ def top(
 ) -> None:
     """Show power against budget, memory, heat, level, queue and the last diagnoses.
 
-    The report is read from the agent's state directory; with --agent it is asked for over MQTT,
-    which works from anywhere.
+    The agent is asked over its local socket (where none answers, its last report is shown with its
+    age); with --agent over MQTT, which works from anywhere.
     """
     from edge_agent.config import load_settings
+    from edge_agent.statussocket import ask, find
 
     feed = Feed()
     with ExitStack() as stack:
@@ -117,7 +127,10 @@ def top(
             path = _status_file(settings)
 
             def look() -> None:
-                feed.take_file(path)
+                try:
+                    feed.take(ask(find(settings, os.environ)))
+                except Unavailable:  # it does not run, or its socket is not ours: the last report
+                    feed.take_file(path)
 
         look()
         if not feed.arrived.wait(FIRST_REPORT_S):

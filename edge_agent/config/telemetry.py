@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from edge_agent.config.section import Section
 
@@ -72,6 +72,9 @@ class SourceSection(Section):
     readings are converted (``outlet_pressure = "psi"``)."""
     numbers_in_strings: bool = False
     """Whether ``"12.3"`` in JSON is a number. In ``plain`` payloads it always is."""
+    arrays: Literal["refuse", "mean", "rms", "last"] = "refuse"
+    """What an array of bare numbers under one signal becomes: ``rms`` suits a burst of vibration,
+    ``mean`` a burst of a slow value, ``last`` a buffer. Arrays of objects are samples anyway."""
     words: dict[str, float] = {}
     """Texts that stand for numbers (``running = 1``), exactly as they are written."""
     ignore_payloads: tuple[str, ...] = ("online", "offline")
@@ -84,7 +87,12 @@ class TelemetrySection(Section):
     """Telemetry in."""
 
     share_group: str | None = None
-    """Shared subscription group: several agents split one plant (``$share/{group}/…``)."""
+    """Shared subscription group (``$share/{group}/…``): the broker splits one plant over several
+    agents. Only for brokers that hand all messages of a machine to one of them; others tear the
+    machine's rows apart: use ``share_part`` there."""
+    share_part: Annotated[str, StringConstraints(pattern=r"^[1-9]\d?/[1-9]\d?$")] | None = None
+    """Part of the plant that this agent takes, such as ``2/3``: each agent hears everything and
+    keeps the machines whose names fall to its part, with any broker."""
     sparkplug_host_id: (
         Annotated[str, StringConstraints(pattern=r"^[^/+#\x00]+$", max_length=128)] | None
     ) = None
@@ -109,3 +117,16 @@ class TelemetrySection(Section):
     future_s: float = Field(default=300.0, gt=0, le=31_536_000)
     """A timestamp that leaps this far ahead of its source's own pace is not believed until
     several readings agree on it, seconds."""
+
+    @model_validator(mode="after")
+    def _one_way_to_share(self) -> TelemetrySection:
+        if self.share_part is None:
+            return self
+        if self.share_group is not None:
+            raise ValueError(
+                "share_group lets the broker split the plant and share_part the agents: set one"
+            )
+        index, of = map(int, self.share_part.split("/"))
+        if index > of:
+            raise ValueError(f"share_part {self.share_part}: there is no part {index} of {of}")
+        return self

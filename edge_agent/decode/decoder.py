@@ -13,6 +13,7 @@ from edge_agent.config.telemetry import SourceSection, TelemetrySection
 from edge_agent.decode.census import Census
 from edge_agent.decode.formats import format_of, read, unpacked
 from edge_agent.decode.name import described, name_fault, shown
+from edge_agent.decode.part import Part
 from edge_agent.decode.route import Route
 from edge_agent.decode.rows import samples
 from edge_agent.decode.sample import Sample
@@ -20,7 +21,7 @@ from edge_agent.decode.source import Source
 from edge_agent.decode.topic import TopicTree
 from edge_agent.decode.tree import inside, json_tree
 from edge_agent.decode.unit import Line, conversion
-from edge_agent.decode.value import number
+from edge_agent.decode.value import number, reduced
 from edge_agent.errors import BadConfig, BadPayload
 from edge_agent.outgoing import Outgoing
 from edge_agent.telemetry import Message, Quality, Reading
@@ -46,6 +47,8 @@ class DecodeCounts:
     """Values that are no number."""
     bad_names: int = 0
     """Values of signals whose names cannot be used."""
+    elsewhere: int = 0
+    """Messages, or values, of machines in another agent's part."""
 
 
 class Decoder:
@@ -69,6 +72,9 @@ class Decoder:
         self._longest = settings.max_payload_kb * 1024
         self._limits = settings.late_s, settings.future_s
         self._routes: dict[str, Route] = {}
+        self._part = Part.parse(settings.share_part) if settings.share_part else None
+        self._elsewhere: set[str] = set()
+        """Topics of machines in another agent's part."""
         self.census = Census(settings.max_equipment, settings.max_signals)
         self.counts = DecodeCounts()
         share = f"$share/{settings.share_group}/" if settings.share_group else ""
@@ -81,10 +87,16 @@ class Decoder:
         route = self._routes.get(message.topic)
         if route is not None:
             return self._read(route, message)
+        if message.topic in self._elsewhere:
+            self.counts.elsewhere += 1
+            return []
         if message.topic.startswith(self._own):
             self.counts.ignored += 1
             return []
         route = self._find(message.topic)
+        if not self._ours(route, message.topic):
+            self.counts.elsewhere += 1
+            return []
         readings = self._read(route, message)
         if readings:
             if len(self._routes) >= ROUTES:
@@ -102,6 +114,8 @@ class Decoder:
         messages must keep their order, or the topic itself. Safe in any thread, never raises."""
         route = self._routes.get(topic)
         if route is None:
+            if topic in self._elsewhere:
+                return ""
             try:
                 route = self._find(topic)
             except BadPayload:
@@ -121,12 +135,16 @@ class Decoder:
             if route.equipment and abs(route.skew) > abs(skews.get(route.equipment, 0.0)):
                 skews[route.equipment] = round(route.skew, 3)
         furthest = sorted(skews, key=lambda name: -abs(skews[name]))[:WORST]
+        hosts = [source.host for source in self._sources if source.host is not None]
         return {
             "machines": machines,
             "signals": signals,
             "over_equipment": self.census.over_equipment,
             "over_signals": self.census.over_signals,
             **asdict(self.counts),
+            "unread_metrics": sum(host.unread for host in hosts),
+            "unborn": sum(host.unborn for host in hosts),
+            "gaps": sum(host.gaps for host in hosts),
             "skew_s": {name: skews[name] for name in furthest},
         }
 
@@ -143,6 +161,19 @@ class Decoder:
             raise BadPayload(f"no telemetry.sources entry matches the topic {shown(topic, 200)}")
         source = self._sources[which]
         return Route(source, *source.names(levels))
+
+    def _ours(self, route: Route, topic: str) -> bool:
+        """Whether the machine of a topic is in our part; a topic whose payloads name machines is
+        everybody's."""
+        name = route.equipment
+        if not name and route.source.host is not None:
+            name = route.source.lane_of(topic)
+        if self._part is None or not name or self._part.holds(name):
+            return True
+        if len(self._elsewhere) >= ROUTES:
+            self._elsewhere.clear()
+        self._elsewhere.add(topic)
+        return False
 
     def _read(self, route: Route, message: Message) -> list[Reading]:
         source = route.source
@@ -221,7 +252,16 @@ class Decoder:
         """Samples → readings."""
         readings: list[Reading] = []
         unread: list[Sample] = []
+        part = self._part if route.source.host is None else None
+        elsewhere = self.counts.elsewhere
         for sample in found:
+            if (
+                part is not None
+                and sample.equipment is not None
+                and not part.holds(sample.equipment)
+            ):
+                self.counts.elsewhere += 1
+                continue
             machine = route if sample.equipment is None else self._machine(route, sample.equipment)
             if not machine.equipment:
                 raise BadPayload("no machine's name: this format has none where it is looked for")
@@ -241,7 +281,7 @@ class Decoder:
             self._value(machine, key, sample, when, readings)
             if len(readings) == before and len(unread) < 10:
                 unread.append(sample)
-        if not readings:
+        if not readings and self.counts.elsewhere == elsewhere:
             self._explain_nothing(route, unread)
         return readings
 
@@ -272,7 +312,10 @@ class Decoder:
         name = route.name_of(key)
         if name == "":
             return
-        found = number(sample.value, section.words, in_strings=section.numbers_in_strings)
+        if type(sample.value) is list and section.arrays != "refuse":
+            found = reduced(sample.value, section.arrays)
+        else:
+            found = number(sample.value, section.words, in_strings=section.numbers_in_strings)
         if found is None:
             self.counts.skipped += 1
             return
@@ -343,6 +386,7 @@ class Decoder:
             if fault:
                 raise BadPayload(f"signal name {shown(key)} {fault}")
             if not isinstance(value, int | float):
-                raise BadPayload(f"signal {shown(key)} is no number but {described(value)}")
+                hint = "; arrays = mean, rms or last makes one" if isinstance(value, list) else ""
+                raise BadPayload(f"signal {shown(key)} is no number but {described(value)}{hint}")
         if not unread:
             raise BadPayload("no signal in it")

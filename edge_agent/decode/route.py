@@ -8,6 +8,9 @@ from edge_agent.decode.timestamp import checked
 from edge_agent.decode.unit import Line
 from edge_agent.telemetry import Message, Quality
 
+_NO_NAMES: dict[str, str] = {}
+"""Shared by all topics of one signal, which need no names: an empty dictionary takes 64 bytes."""
+
 
 class Route:
     """One topic of a source. ``names``: keys of the payload → names of readings, empty for a key
@@ -34,7 +37,7 @@ class Route:
         self.only: str | None = None
         """Name of readings of the topic's one signal, once it is admitted: plants with a topic per
         signal have many routes, and a dictionary in each would be most of their memory."""
-        self.names: dict[str, str] = {} if signal else dict.fromkeys(source.left_out, "")
+        self.names = _NO_NAMES if signal else dict.fromkeys(source.left_out, "")
         self.converted: dict[str, tuple[str, Line]] | None = None
         """Keys, not among ``names``, whose unit is not the card's: name and conversion."""
         self.machines: dict[str, Route] | None = None
@@ -53,6 +56,8 @@ class Route:
         if key == self.signal and name:
             self.only = name
         else:
+            if self.names is _NO_NAMES:
+                self.names = {}
             self.names[key] = name
 
     def conversion(self, key: str) -> tuple[str, Line] | None:

@@ -20,6 +20,9 @@ def samples(source: Source, tree: Any, user: Mapping[str, str]) -> Iterator[Samp
     if top is None and source.values:
         raise BadPayload(f"nothing at values = {shown(source.section.values)}")
     outer = _looked_up(source.time, tree, user)
+    if source.section.arrays != "refuse" and _numbers(top):
+        yield Sample(None, top, outer, equipment=_equipment(source, tree, tree, user))
+        return
     for row in top if isinstance(top, list) else (top,):
         equipment = _equipment(source, row, tree, user)
         if not isinstance(row, dict):
@@ -35,6 +38,10 @@ def samples(source: Source, tree: Any, user: Mapping[str, str]) -> Iterator[Samp
         else:
             stamp, _ = _stamp(source, row, outer)
             yield from _columns(source, row, stamp, equipment)
+
+
+def _numbers(top: Any) -> bool:  # noqa: ANN401 - a decoded payload
+    return isinstance(top, list) and bool(top) and not isinstance(top[0], dict | list)
 
 
 def _columns(

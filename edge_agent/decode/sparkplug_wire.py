@@ -74,7 +74,7 @@ def _metric(
     wire: Any,  # noqa: ANN401 - generated
     datatype_of: Callable[[int | None, str | None], int | None],
 ) -> Metric | None:
-    name = wire.name if wire.HasField("name") else None
+    name = _text(wire.name) if wire.HasField("name") else None
     alias = wire.alias if wire.HasField("alias") else None
     kind = wire.datatype if wire.HasField("datatype") else datatype_of(alias, name)
     field = wire.WhichOneof("value")
@@ -94,6 +94,13 @@ def _metric(
     )
 
 
+def _text(found: str | bytes) -> str:
+    """Text, which protobuf hands over as bytes where it is no UTF-8. Raises ``BadPayload``."""
+    if isinstance(found, bytes):
+        raise BadPayload(f"no Sparkplug payload: {found[:60]!a} is no UTF-8 text")
+    return found
+
+
 def _value(value: object, kind: int | None) -> object:
     bits = SIGNED.get(kind or 0)
     if bits is None or not isinstance(value, int):
@@ -110,7 +117,7 @@ def _properties(wire: Any) -> tuple[Quality | None, str | None]:  # noqa: ANN401
         if key == "Quality" and value.WhichOneof("value") in ("int_value", "long_value"):
             quality = QUALITIES.get(value.int_value or value.long_value, Quality.STALE)
         elif key == "engUnit" and value.HasField("string_value"):
-            unit = value.string_value
+            unit = _text(value.string_value)
     return quality, unit
 
 

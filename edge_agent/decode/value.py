@@ -23,6 +23,24 @@ LONGEST = 1000
 WORDS = {"true": 1.0, "false": 0.0}
 
 
+def reduced(values: list[object], how: str) -> float | None:
+    """An array of numbers as one: their ``mean``, ``rms`` (root of the mean of the squares) or
+    ``last``. None where it is empty or holds anything else."""
+    found: list[float] = []
+    for value in values:
+        if isinstance(value, float):
+            found.append(value)
+        elif type(value) is int:
+            found.append(_float(value))
+    if not found or len(found) < len(values):
+        return None
+    if how == "last":
+        return found[-1]
+    if how == "rms":
+        return math.sqrt(sum(value * value for value in found) / len(found))
+    return sum(found) / len(found)
+
+
 def number(value: object, words: dict[str, float], *, in_strings: bool) -> float | None:
     """``value`` as a float: numbers, booleans as 1 and 0, text where ``words`` names it or numbers
     in strings are allowed. None for anything else. A number too large for a float is infinite."""

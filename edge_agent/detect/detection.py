@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from edge_agent.card import Card
 from edge_agent.config.detect import DetectSection
+from edge_agent.detect.feedback import Muted, Opinion
 from edge_agent.detect.machine import EquipmentStatus, Machine
 from edge_agent.detect.snapshot import dump, load
 from edge_agent.finding import Finding
@@ -52,6 +53,34 @@ class Detection:
         self._machines[equipment] = self._new(equipment)
         self._machines[equipment].changed = True
         return True
+
+    def freeze(self, equipment: str, on: bool) -> bool:
+        """Hold the machine's baseline as it is, or let it follow again; whether it was known."""
+        machine = self._machines.get(equipment)
+        if machine is None:
+            return False
+        machine.held, machine.changed = on, True
+        return True
+
+    def feedback(self, equipment: str, fingerprint: str, opinion: Opinion) -> bool:
+        """What a person said of an incident's picture; whether the machine was known. An open
+        incident of that picture that is none closes with the machine's next row."""
+        machine = self._machines.get(equipment)
+        if machine is None:
+            return False
+        machine.say(fingerprint, opinion)
+        return True
+
+    def muted(self, equipment: str) -> dict[str, Muted]:
+        """Pictures of the machine that people said are none, by fingerprint."""
+        machine = self._machines.get(equipment)
+        return dict(machine.feedback.muted) if machine else {}
+
+    def tick(self, now: float) -> list[Finding]:
+        """Findings of machines that fell silent. Call it every few seconds with a clock that
+        only has to run evenly; seconds."""
+        found = (machine.tick(now) for machine in self._machines.values())
+        return [finding for finding in found if finding is not None]
 
     def snapshots(self) -> dict[str, bytes]:
         """What was learned of each machine that changed since the last call, for ``restore``."""

@@ -26,6 +26,8 @@ class Event(StrEnum):
     """It fell far below what it was, and stayed there: over, though not quite as before."""
     SETTLED = "settled"
     """It lasted so long that it is the new normal."""
+    DISMISSED = "dismissed"
+    """A person said that it is none."""
     COOLED = "cooled"
 
 
@@ -34,6 +36,7 @@ TABLE: dict[tuple[State, Event], State] = {
     (State.OPEN, Event.RECOVERED): State.COOLING,
     (State.OPEN, Event.SUBSIDED): State.COOLING,
     (State.OPEN, Event.SETTLED): State.QUIET,
+    (State.OPEN, Event.DISMISSED): State.QUIET,
     (State.COOLING, Event.DEVIATED): State.OPEN,
     (State.COOLING, Event.COOLED): State.QUIET,
 }
@@ -73,25 +76,26 @@ class Hysteresis:
         self.state, self.peak = after, 0.0
         self.above = self.below = self.fallen = self.rows = 0
 
-    def step(self, score: float) -> Event | None:
-        """Take one row's score (1.0 is the threshold); the event that it caused, already made."""
+    def step(self, score: float, settles: bool = True) -> Event | None:
+        """Take one row's score (1.0 is the threshold); the event that it caused, already made.
+        ``settles``: what lasts becomes the new normal."""
         self.rows += 1
         self.above = self.above + 1 if score >= 1.0 else 0
         self.below = self.below + 1 if score < CLOSE_BELOW else 0
         self.peak = max(self.peak, score)
         self.fallen = self.fallen + 1 if score < FALLEN * self.peak else 0
-        event = self._event()
+        event = self._event(settles)
         if event is not None:
             self.move(event)
         return event
 
-    def _event(self) -> Event | None:
+    def _event(self, settles: bool) -> Event | None:
         if self.state is State.OPEN:
             if self.below >= CLOSE_ROWS:
                 return Event.RECOVERED
             if self.fallen >= FALLEN_ROWS:
                 return Event.SUBSIDED
-            return Event.SETTLED if self.rows >= SETTLE_ROWS else None
+            return Event.SETTLED if settles and self.rows >= SETTLE_ROWS else None
         if self.above >= OPEN_ROWS:
             return Event.DEVIATED
         if self.state is State.COOLING and self.rows >= COOLING_ROWS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -11,11 +12,13 @@ import numpy as np
 from edge_agent.card import Card
 from edge_agent.config.detect import DetectSection
 from edge_agent.detect.evidence import compose, fingerprint, origin_of
+from edge_agent.detect.feedback import Feedback, Opinion
 from edge_agent.detect.incident import Event, Hysteresis, State
 from edge_agent.detect.profile import Floats, learn
 from edge_agent.detect.rows import Row, RowAssembler
+from edge_agent.detect.silence import Silence
 from edge_agent.detect.tracker import Tracker
-from edge_agent.finding import Finding, IncidentPhase, Window
+from edge_agent.finding import Direction, Finding, IncidentPhase, Origin, SignalEvidence, Window
 from edge_agent.telemetry import Reading
 
 SETTLE_ROWS = 20
@@ -41,6 +44,12 @@ class EquipmentStatus:
     signals: int
     score: float
     incident_id: str | None
+    held: bool = False
+    """The baseline was frozen by command."""
+    muted: int = 0
+    """Pictures that people said are none; they open nothing, or only at a higher score."""
+    kept_quiet: int = 0
+    """Incidents that did not open because of that."""
 
 
 class Machine:
@@ -65,6 +74,13 @@ class Machine:
         self.incident: Finding | None = None
         """The last finding of the open or cooling incident."""
         self.opening_baseline: Floats | None = None
+        self.held = False
+        self.feedback = Feedback()
+        self.dismissed = False
+        """A person said that the open incident is none: it closes with the next row."""
+        self.silence = Silence()
+        self.silent: Finding | None = None
+        """The open incident of a machine from which nothing comes."""
 
     def observe(self, readings: Iterable[Reading]) -> list[Finding]:
         """Take readings in order; findings in order."""
@@ -93,7 +109,25 @@ class Machine:
             signals=len(self.assembler.signals),
             score=round(self.score, 2),
             incident_id=self.incident.incident_id if is_open and self.incident else None,
+            held=self.held,
+            muted=len(self.feedback.muted),
+            kept_quiet=sum(one.kept_quiet for one in self.feedback.muted.values()),
         )
+
+    def say(self, picture: str, opinion: Opinion) -> None:
+        """What a person said of a picture."""
+        self.feedback.say(picture, opinion)
+        self.changed = True
+        if self.hysteresis.state is State.OPEN and self.incident is not None:
+            self.dismissed = self.feedback.dismisses(self.incident.fingerprint)
+
+    def tick(self, now: float) -> Finding | None:
+        """The finding that nothing comes any more, once. ``now``: the gateway's time."""
+        if not self.silence.silent(self.rows, now) or self.silent or self.tracker is None:
+            return None
+        self.changed = True
+        self.silent = self._silence(self.tracker)
+        return self.silent
 
     def current(self) -> Finding | None:
         """Evidence as of now, incident or not; None while learning."""
@@ -109,18 +143,20 @@ class Machine:
         return known.physical if known else None
 
     def _row(self, row: Row) -> list[Finding]:
+        back = self._back(row.at)
         self.rows += 1
         self.at = row.at
+        self.silence.row(row.at)
         self.changed = True
         if self.tracker is not None and len(row.values) != len(self.tracker.last):
             self._grow(len(row.values))
         if self.tracker is None:
             self._learn(row)
-            return []
+            return back
         inside = self.hysteresis.state is State.OPEN
-        self.tracker.step(row.values, row.fresh, row.broken, inside)
+        self.tracker.step(row.values, row.fresh, row.broken, inside, self.held)
         self.score = self._score(self.tracker)
-        return self._judge(self.tracker)
+        return back + self._judge(self.tracker)
 
     def _learn(self, row: Row) -> None:
         size = len(row.values)
@@ -156,23 +192,75 @@ class Machine:
         return max(shift, float(spread.max()), together) * self._settings.sensitivity
 
     def _judge(self, tracker: Tracker) -> list[Finding]:
-        event = self.hysteresis.step(self.score)
+        if self.dismissed:
+            self.hysteresis.move(Event.DISMISSED)
+            event: Event | None = Event.DISMISSED
+            self.dismissed = False
+        else:
+            event = self.hysteresis.step(self._heard(tracker), settles=not self.held)
         match event:
             case Event.DEVIATED:
                 return [self._opened(tracker)]
-            case Event.RECOVERED | Event.SUBSIDED | Event.SETTLED:
-                closed = self._finding(IncidentPhase.CLOSED)
-                self.incident = None if event is Event.SETTLED else closed
-                if event is not Event.RECOVERED:
-                    tracker.rebase()
-                if event is Event.SETTLED:
-                    self.opening_baseline = None
-                return [closed]
+            case Event.RECOVERED | Event.SUBSIDED | Event.SETTLED | Event.DISMISSED:
+                return [self._closed(tracker, event)]
             case Event.COOLED:
                 self.incident, self.opening_baseline = None, None
             case None if self.hysteresis.state is State.OPEN and self.incident is not None:
                 return self._update(self.incident)
         return []
+
+    def _heard(self, tracker: Tracker) -> float:
+        """The score, below the threshold for a picture that people said is none."""
+        quiet = self.hysteresis.state is State.OPEN or self.score < 1.0
+        if quiet or not self.feedback.muted:
+            self.feedback.quiet = False
+            return self.score
+        picture = fingerprint(self.equipment, self._evidence(tracker))
+        keep = self.feedback.keeps_quiet(picture, self.score)
+        return math.nextafter(1.0, 0.0) if keep else self.score
+
+    def _closed(self, tracker: Tracker, event: Event) -> Finding:
+        over = event in (Event.SETTLED, Event.DISMISSED)
+        closed = self._finding(IncidentPhase.CLOSED)
+        self.incident = None if over else closed
+        if event is not Event.RECOVERED and not self.held:
+            tracker.rebase()
+        if over:
+            self.opening_baseline = None
+        return closed
+
+    def _back(self, at: float) -> list[Finding]:
+        """The end of a silence."""
+        if self.silent is None:
+            return []
+        before, self.silent = self.silent, None
+        known = {"phase": IncidentPhase.CLOSED, "at": at, "closed_at": at, "sequence": 1}
+        window = Window(start=before.opened_at, end=at)
+        return [before.model_copy(update={**known, "window": window})]
+
+    def _silence(self, tracker: Tracker) -> Finding:
+        usual = f"{self.silence.usual_s:.3g} s"
+        evidence = tuple(
+            one.model_copy(update={"direction": Direction.MISSING, "since": self.at})
+            for one in self._evidence(tracker)
+        )
+        return Finding(
+            incident_id=self._incident_id(self.at, "silent"),
+            phase=IncidentPhase.OPENED,
+            equipment=self.equipment,
+            opened_at=self.at,
+            at=self.at,
+            score=INSTRUMENT_SCORE,
+            origin=Origin.SENSOR,
+            reason=f"nothing comes from {self.equipment} any more; usual is a row every {usual}",
+            window=Window(start=self.at, end=self.at),
+            evidence=evidence,
+            fingerprint=f"{self.equipment}|silent",
+        )
+
+    def _evidence(self, tracker: Tracker) -> tuple[SignalEvidence, ...]:
+        baseline = self.opening_baseline if self.opening_baseline is not None else tracker.slow
+        return compose(tracker, self.assembler.signals, baseline, self.since, self.at, self.card)
 
     def _opened(self, tracker: Tracker) -> Finding:
         tracker.peaks = tracker.channel_scores()
@@ -204,10 +292,7 @@ class Machine:
             raise AssertionError("a machine that is still learning has no findings")
         before = self.incident if opened_at is None else None
         opened_at = before.opened_at if before else (opened_at or self.at)
-        baseline = self.opening_baseline if self.opening_baseline is not None else tracker.slow
-        evidence = compose(
-            tracker, self.assembler.signals, baseline, self.since, self.at, self.card
-        )
+        evidence = self._evidence(tracker)
         origin, reason = origin_of(evidence, int(tracker.absurd().sum()))
         return Finding(
             incident_id=before.incident_id if before else self._incident_id(opened_at),
@@ -225,6 +310,6 @@ class Machine:
             sequence=before.sequence + 1 if before else 0,
         )
 
-    def _incident_id(self, opened_at: float) -> str:
-        text = f"{self._agent_id}\0{self.equipment}\0{opened_at:.3f}"
+    def _incident_id(self, opened_at: float, *more: str) -> str:
+        text = "\0".join((self._agent_id, self.equipment, f"{opened_at:.3f}", *more))
         return hashlib.sha256(text.encode()).hexdigest()[:20]

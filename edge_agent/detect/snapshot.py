@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import structlog
 
+from edge_agent.detect.feedback import Muted, Opinion
 from edge_agent.detect.incident import Hysteresis, State
 from edge_agent.detect.machine import Machine
 from edge_agent.detect.profile import Profile
@@ -62,6 +63,11 @@ class Packed(msgspec.Struct):
     peak: float
     incident: bytes
     opening_baseline: bytes
+    held: bool = False
+    usual_s: float = 0.0
+    silent: bytes = b""
+    muted: dict[str, tuple[str, int, int]] = {}
+    """Fingerprint → what was said, how often, how many incidents it kept quiet."""
 
 
 def dump(machine: Machine) -> bytes:
@@ -85,6 +91,13 @@ def dump(machine: Machine) -> bytes:
         opening_baseline=b""
         if machine.opening_baseline is None
         else _raw(machine.opening_baseline),
+        held=machine.held,
+        usual_s=machine.silence.usual_s,
+        silent=machine.silent.model_dump_json().encode() if machine.silent else b"",
+        muted={
+            picture: (str(one.opinion), one.said, one.kept_quiet)
+            for picture, one in machine.feedback.muted.items()
+        },
     )
     return msgspec.msgpack.encode(packed)
 
@@ -105,6 +118,11 @@ def load(machine: Machine, data: bytes) -> bool:
 def _fill(machine: Machine, packed: Packed) -> None:
     size = len(packed.signals)
     incident = Finding.model_validate_json(packed.incident) if packed.incident else None
+    silent = Finding.model_validate_json(packed.silent) if packed.silent else None
+    muted = {
+        picture: Muted(Opinion(opinion), said, kept_quiet)
+        for picture, (opinion, said, kept_quiet) in packed.muted.items()
+    }
     state = State(packed.state)
     tracker = _tracker(packed, size) if packed.tracker else None
     learning = _array(packed.learning, np.float64, (-1, size)) if size else np.empty((0, 0))
@@ -118,6 +136,9 @@ def _fill(machine: Machine, packed: Packed) -> None:
     machine.rows, machine.at, machine.since = packed.rows, packed.at, since
     machine.hysteresis = Hysteresis(state, *packed.counts, peak=packed.peak)
     machine.incident = incident
+    machine.held, machine.silent = packed.held, silent
+    machine.feedback.muted = muted
+    machine.silence.usual_s = packed.usual_s
     if packed.opening_baseline:
         machine.opening_baseline = _array(packed.opening_baseline, np.float64, (2 * size,))
 

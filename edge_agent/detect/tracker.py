@@ -87,9 +87,14 @@ class Tracker:
         )
 
     def step(
-        self, values: Floats, fresh: NDArray[np.bool_], broken: NDArray[np.bool_], inside: bool
+        self,
+        values: Floats,
+        fresh: NDArray[np.bool_],
+        broken: NDArray[np.bool_],
+        inside: bool,
+        held: bool = False,
     ) -> None:
-        """Take one row. ``inside``: an incident is open."""
+        """Take one row. ``inside``: an incident is open; ``held``: the baseline stays as it is."""
         values = np.where(np.isfinite(values), values, self.last)
         self.gone = np.where(fresh, 0, self.gone + 1)
         self.bad = np.where(broken, self.bad + 1, np.where(fresh, 0, self.bad))
@@ -105,6 +110,8 @@ class Tracker:
         self.recent[1] = scaled
         self.fast += FAST * (channels - self.fast)
         difference = self.fast - self.slow
+        if held:
+            return
         rate = self.profile.follow
         if self.age[0] < OLD and not inside:
             self.age += 1

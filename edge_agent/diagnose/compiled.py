@@ -143,7 +143,7 @@ def as_toml(compiled: CompiledCard, card: str) -> str:
         "",
         "[reader]",
         *(
-            f"{key} = {json.dumps(value)}"
+            f"{key} = {_quoted(value) if isinstance(value, str) else value}"
             for key, value in reader.model_dump().items()
             if value is not None
         ),
@@ -153,7 +153,7 @@ def as_toml(compiled: CompiledCard, card: str) -> str:
         lines.append(f"speed = {_inline(entry.speed)}")
         lines.append(f"[faults.{_key(fault)}.signals]")
         for signal, cell in entry.signals.items():
-            value = json.dumps(cell) if isinstance(cell, str) else _inline(cell)
+            value = _quoted(cell) if isinstance(cell, str) else _inline(cell)
             lines.append(f"{_key(signal)} = {value}")
     return "\n".join(lines) + "\n"
 
@@ -165,4 +165,9 @@ def _inline(cell: Mapping[Any, float]) -> str:
 
 
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string: as in JSON, but that DEL must be escaped and no surrogates may."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -10,10 +10,12 @@ from __future__ import annotations
 import ctypes
 import importlib
 import importlib.util
+import os
 import sys
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,7 +46,18 @@ def _binding() -> Any:  # noqa: ANN401 -- a module without types
         del sys.modules["llama_cpp"]  # whoever imports the package later gets the real one
 
 
+def _load_backends(binding: Any) -> None:  # noqa: ANN401 -- a module without types
+    """A build for many processors has a library for each family of them beside libllama: ggml
+    loads the best that this processor runs. A build for one processor has it linked in."""
+    folder = Path(binding.__file__).parent / "lib"
+    if any(folder.glob("libggml-cpu-*.so")):
+        load = binding._lib.ggml_backend_load_all_from_path
+        load.argtypes, load.restype = [ctypes.c_char_p], None
+        load(os.fsencode(folder))
+
+
 C: Any = _binding()
+_load_backends(C)
 _LIBC = ctypes.CDLL(None)
 
 

@@ -36,6 +36,8 @@ SOURCES: list[dict[str, Any]] = [
     {"topic": "#", "equipment": "all", "format": "senml"},
     {"topic": "#", "equipment_from": "bn", "format": "senml"},
     {"topic": "#", "equipment": "all", "compression": "zlib"},
+    {"topic": "#", "equipment": "all", "arrays": "rms", "time": "t"},
+    {"topic": "spBv1.0/#", "format": "sparkplug"},
 ]
 
 SCALARS = st.one_of(
@@ -74,6 +76,9 @@ PAYLOADS = st.one_of(
 TYPES = st.one_of(st.none(), st.text(max_size=20), st.sampled_from(sorted(CONTENT_TYPES)))
 TOPICS = st.one_of(
     st.sampled_from(["t/pump/x", "t/pump/a", "t//x", "$SYS/x", "", "edge/gw1/x"]),
+    st.sampled_from(["NBIRTH/n", "DBIRTH/n/d", "DDATA/n/d", "NDATA/n", "NDEATH/n"]).map(
+        "spBv1.0/g/{}".format
+    ),
     st.text(max_size=40),
     st.characters(categories=["Cs"]).map(lambda char: f"t/{char}/x"),
 )
@@ -162,3 +167,54 @@ def test_any_bytes_on_any_topic(
 def test_the_corpus(source: dict[str, Any], payload: bytes) -> None:
     check(source, "t/pump/a", payload, retained=False)
     check(source, "t/pump/x", payload, retained=False)
+    check(source, "spBv1.0/g/NBIRTH/n", payload, retained=False)
+
+
+def field(number: int, kind: int, content: bytes) -> bytes:
+    """A field of protobuf; numbers below 16 and contents below 128 bytes."""
+    length = bytes([len(content)]) if kind == 2 else b""
+    return bytes([number << 3 | kind]) + length + content
+
+
+def birth(*metrics: bytes) -> bytes:
+    """A birth certificate with seq 0."""
+    return field(3, 0, b"\x00") + b"".join(field(2, 2, metric) for metric in metrics)
+
+
+NAMED = field(1, 2, b"a")
+SPARKPLUG_CORPUS = [
+    birth(NAMED + field(13, 1, b"\x00" * 6 + b"\xf8\x7f")),  # a double that is no number
+    birth(NAMED + field(13, 1, b"\x00" * 6 + b"\xf0\x7f")),  # infinity
+    birth(NAMED + field(12, 5, b"\xff\xff\xff\xff")),
+    birth(field(1, 2, b"\xff\xfe") + field(10, 0, b"\x01")),  # a name that is no UTF-8
+    birth(field(1, 2, b"") + field(10, 0, b"\x01")),
+    birth(NAMED + field(11, 0, b"\xff" * 9 + b"\x01")),  # the largest long
+    birth(NAMED + field(10, 0, b"\xff" * 12)),  # a varint without end
+    birth(NAMED + field(3, 0, b"\xff" * 9 + b"\x01") + field(10, 0, b"\x01")),  # year 584 million
+    birth(NAMED + field(15, 2, b"text instead of a number")),
+    birth(NAMED + field(4, 0, b"\x7f") + field(10, 0, b"\x01")),  # a datatype there is not
+    birth(NAMED, NAMED, NAMED),
+    birth(NAMED + field(7, 0, b"\x01") + field(10, 0, b"\x01")),  # null with a value
+    birth(field(2, 0, b"\x01") + field(10, 0, b"\x01")),  # an alias and no name
+    birth(*[NAMED + field(10, 0, b"\x01")] * 5_000),
+    field(2, 2, b"\x0b" * 100),  # groups that nobody closes
+    field(3, 0, b"\xff\xff\x7f"),  # seq 2097151
+    field(2, 3, b""),
+    b"\x12\xff\xff\xff\xff\x0f",
+    b"\x0a" * 10_000,
+]
+
+
+@pytest.mark.parametrize("payload", SPARKPLUG_CORPUS, ids=lambda payload: payload[:12].hex())
+@pytest.mark.parametrize("kind", ["NBIRTH/n", "DBIRTH/n/d", "NDATA/n", "DDATA/n/d", "NDEATH/n"])
+def test_the_sparkplug_corpus(kind: str, payload: bytes) -> None:
+    source = SourceSection(topic="spBv1.0/#", format="sparkplug")
+    decoder = Decoder(TelemetrySection(sources=(source,)), "edge")
+    good = birth(NAMED + field(10, 0, b"\x01"))
+    assert len(decoder.decode(Message("spBv1.0/g/NBIRTH/n", good, 1.7e9))) == 1
+    readings, reason = attempt(decoder, Message(f"spBv1.0/g/{kind}", payload, 1.7e9))
+    assert len(reason.encode()) < 600
+    for reading in readings:
+        assert name_fault(reading.signal) is None
+        assert math.isfinite(reading.value) or reading.quality is Quality.OUT_OF_RANGE
+    assert len(decoder.decode(Message("spBv1.0/g/NBIRTH/n", good, 1.7e9))) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -278,3 +279,70 @@ def test_the_report_names_the_clocks_that_are_furthest_off() -> None:
     report = reader.report()
     assert report["skew_s"] == {f"m{number}": 100.0 * number for number in (7, 6, 5, 4, 3)}
     assert (report["machines"], report["signals"], report["skipped"]) == (8, 8, 8)
+
+
+@pytest.mark.parametrize(("how", "value"), [("mean", 2.5), ("rms", math.sqrt(7.5)), ("last", 4.0)])
+def test_an_array_of_bare_numbers_becomes_one_number_where_the_settings_say_how(
+    how: str, value: float
+) -> None:
+    rows = decoder(topic="t/{equipment}/x", time="timestamp", arrays=how)
+    payload = {"timestamp": "2026-01-01T00:00:00Z", "wave": [1, 2.0, 3, 4], "flow": 1.5}
+    readings = rows.decode(message(payload, "t/p/x"))
+    assert [(one.signal, one.value) for one in readings] == [("wave", value), ("flow", 1.5)]
+    bare = decoder(topic="t/{equipment}/{signal}", arrays=how)
+    (reading,) = bare.decode(message([1, 2.0, 3, 4], "t/p/wave"))
+    assert (reading.signal, reading.value) == ("wave", value)
+
+
+@pytest.mark.parametrize("payload", [[], [1, "a"], [1, None], [True, 1], [[1]], [1, {}]])
+def test_an_array_of_anything_else_stays_unread(payload: object) -> None:
+    source = decoder(topic="t/{equipment}/{signal}", arrays="mean")
+    with pytest.raises(BadPayload):
+        source.decode(message({"value": payload}, "t/p/wave"))
+
+
+def test_an_array_is_refused_with_a_way_out() -> None:
+    source = decoder(topic="t/{equipment}/{signal}")
+    with pytest.raises(BadPayload, match="arrays = mean, rms or last"):
+        source.decode(message({"value": [1, 2]}, "t/p/wave"))
+
+
+def test_signals_without_end_are_capped_and_said_once() -> None:
+    settings = TelemetrySection(
+        sources=(SourceSection(topic="t/{equipment}/x"),), max_equipment=20, max_signals=100
+    )
+    reader = Decoder(settings, "edge")
+    news: list[str] = []
+    for number in range(100):
+        payload = {f"s{number}-{key}": 1.5 for key in range(1_000)}
+        reader.decode(message(payload, f"t/m{number % 50}/x"))
+        news += reader.news()
+    assert reader.census.counts() == (20, 2_000)
+    assert reader.census.over_equipment + reader.census.over_signals == 10**5 - 2_000
+    assert len(news) == 21
+
+
+def test_topics_without_end_are_forgotten_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_agent.decode.decoder.ROUTES", 1_000)
+    reader = decoder(topic="t/{equipment}/{signal}")
+    for number in range(5_000):
+        with suppress(BadPayload):
+            reader.decode(Message(f"t/m{number}/s", b"1.5", ARRIVED))
+        assert len(reader._routes) <= 1_000
+    assert len(reader.decode(Message("t/m1/s", b"1.5", ARRIVED))) == 1
+
+
+def test_ten_megabytes_are_refused_unread() -> None:
+    reader = decoder(topic="t/{equipment}/x")
+    with pytest.raises(BadPayload, match="max_payload_kb"):
+        reader.decode(Message("t/p/x", b"[" * 10_000_000, ARRIVED))
+
+
+def test_a_machine_whose_clock_says_1970_is_taken_at_its_own_pace() -> None:
+    reader = decoder(topic="t/{equipment}/x", time="ts", time_format="unix")
+    readings = [
+        reader.decode(Message("t/p/x", b'{"ts": %d, "flow": 1.5}' % second, ARRIVED + second))[0]
+        for second in range(20)
+    ]
+    assert {one.quality for one in readings} == {Quality.GOOD}
+    assert reader.report()["skew_s"] == {"p": ARRIVED}

@@ -28,8 +28,11 @@ def test_fault_42_invalid_settings_are_refused_by_key_and_nothing_changes(
             assert report["effective"]["revision"] is None
         client.say(DESIRED, b"\xff{{{")
         client.say(DESIRED, b"[" * 10_000)
-        client.say(DESIRED, desired(9, {"health": {"interval_s": 1}}))
-        assert reported(client, 9, "confirmed")["effective"]["revision"] == 9
+        good = {"health": {"interval_s": 1}, "store": {"outbox_rows": 5_000, "max_mb": 64}}
+        client.say(DESIRED, desired(9, good))
+        effective = reported(client, 9, "confirmed")["effective"]
+        assert effective["revision"] == 9
+        assert effective["settings"]["store"]["outbox_rows"] == 5_000
         assert daemon.terminate() == 0
     assert "loop_failed" not in daemon.log
     assert "restart_asked" not in daemon.log

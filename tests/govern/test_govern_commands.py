@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from edge_agent.cli import app
 from edge_agent.cli.top import Feed
 from edge_agent.cli.top_view import screen, tokens_per_second
+from edge_agent.config import load_settings
 from edge_agent.config.broker import MqttSection
 from edge_agent.config.govern import GovernSection
 from edge_agent.errors import Unavailable
@@ -29,6 +30,7 @@ from edge_agent.govern.gauge import Gauge
 from edge_agent.govern.governor import Governor
 from edge_agent.govern.vitals import Vitals
 from edge_agent.level import Level
+from edge_agent.statussocket import StatusSocket, runtime_dir
 from edge_agent.streaming import Client
 
 DIAGNOSIS: dict[str, Any] = {
@@ -205,3 +207,19 @@ def test_a_fit_is_what_the_estimate_uses() -> None:
     found = Fit(2.5, 3.5, 0.1)
     section = GovernSection(idle_watts=found.idle_watts, watts_per_core=found.watts_per_core)
     assert (section.idle_watts, section.watts_per_core) == (2.5, 3.5)
+
+
+def test_top_asks_the_running_daemon_over_its_socket(settings_file: Path) -> None:
+    results = {"last": [DIAGNOSIS]}
+    live = {"agent": {"id": "gw-live"}, "governor": {"level": "eco"}, "results": results}
+    settings = load_settings(settings_file)
+    line = StatusSocket(runtime_dir(settings, {}), lambda: live)
+    line.start()
+    try:
+        result = CliRunner().invoke(app, ["top", "-c", str(settings_file), "--json"])
+    finally:
+        line.close()
+    document = json.loads(result.stdout)
+    assert document["health"]["agent"]["id"] == "gw-live"
+    assert document["diagnoses"][0]["equipment"] == "pump-1"
+    assert document["age_s"] < 5

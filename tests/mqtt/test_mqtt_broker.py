@@ -13,7 +13,7 @@ from peer import Peer
 
 from edge_agent.config.broker import MqttSection
 from edge_agent.mqtt import Broker, Delivery, FilterMemory
-from edge_agent.outgoing import Outgoing
+from edge_agent.outgoing import Outcome, Outgoing
 from edge_agent.publish.message import status_message
 from edge_agent.telemetry import Message
 
@@ -45,6 +45,9 @@ class Agent:
 
     def connect(self, *filters: str) -> Agent:
         self.broker.subscribe([(text, 1) for text in filters])
+        return self.connect_as_it_is()
+
+    def connect_as_it_is(self) -> Agent:
         self.broker.start()
         wait_until(lambda: self.broker.connected, what="a connection")
         return self
@@ -142,6 +145,44 @@ def test_what_was_not_acknowledged_comes_again_and_nothing_else(
     again = agents(broker.port).connect("t/#")
     wait_until(lambda: again.received)
     assert again.payloads() == [third.payload]
+
+
+def test_a_message_of_qos_2_is_kept_at_the_broker_until_its_effect_is_durable(
+    broker: Mosquitto, peer: Peer, agents: Make
+) -> None:
+    agent = agents(broker.port)
+    agent.broker.subscribe([("t/#", 2)])
+    agent.connect_as_it_is()
+    wait_until(lambda: _subscribed(broker, "t/#"))
+    peer.say("t/a", b"1", qos=2)
+    wait_until(lambda: agent.received)
+    wait_until(lambda: b"1" in agent.payloads())
+    agent.vanish()  # before the acknowledgement: with QoS 2 the PUBREC would have gone already
+    again = agents(broker.port).connect("t/#")
+    wait_until(lambda: again.payloads() == [b"1"], what="the message once more")
+
+
+def test_callbacks_may_publish_and_acknowledge(broker: Mosquitto, peer: Peer, agents: Make) -> None:
+    agent = agents(broker.port).connect("t/#")
+    wait_until(lambda: _subscribed(broker, "t/#"))
+    done: list[Outcome] = []
+
+    def again(outcome: Outcome) -> None:  # in the network thread, inside of a callback of paho
+        done.append(outcome)
+        agent.ack_all()
+        if len(done) < 60:
+            agent.broker.publish(outgoing(f"n{len(done)}"), again)
+
+    threads = [threading.Thread(target=agent.ack_all) for _ in range(4)]
+    for number in range(3):
+        agent.broker.publish(outgoing(f"first{number}"), again)
+    for thread in threads:
+        thread.start()
+    peer.say("t/a", *[b"x"] * 50)
+    wait_until(lambda: len(done) >= 60, what="no lock to be held around a call of paho")
+    for thread in threads:
+        thread.join(10)
+    assert agent.broker.status().generation == 1
 
 
 def test_an_ack_of_an_earlier_connection_is_ignored(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from authority import Authority
-from brokers import Mosquitto, Proxy, free_port, wait_until
+from brokers import Mosquitto, free_port, wait_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
@@ -225,11 +225,22 @@ def test_over_tls_with_an_authority_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-def test_through_a_line_that_tears_every_packet_apart(
-    broker: Mosquitto, proxy: Proxy, protocol: str
-) -> None:
-    with Agent(host="127.0.0.1", port=proxy.port, protocol=protocol) as agent:
+def test_in_both_versions_of_the_protocol(broker: Mosquitto, protocol: str) -> None:
+    with Agent(host="127.0.0.1", port=broker.port, protocol=protocol) as agent:
         hear(agent, broker, broker.port)
+
+
+def test_properties_come_through_a_broker(broker: Mosquitto) -> None:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.ContentType = "application/cbor"
+    properties.UserProperty = [("machine", "pump"), ("site", "é")]
+    with Agent(host="127.0.0.1", port=broker.port) as agent, Peer(broker.port) as peer:
+        wait_until(lambda: "t/# (QoS 1)" in broker.log, what="the subscription")
+        peer.client.publish("t/a", b"\x01", 1, properties=properties).wait_for_publish(20)
+        wait_until(lambda: agent.received, what="the message")
+        (message,) = agent.received
+    assert message.content_type == "application/cbor"
+    assert message.user_properties == (("machine", "pump"), ("site", "é"))
 
 
 @pytest.fixture
