@@ -65,6 +65,8 @@ class WorkerProcess:
 
     def _run(self) -> None:
         command = [*self._arguments, "--parent", str(os.getpid())]
+        # What systemd hears comes from the daemon: it takes no word from its children.
+        environment = {key: value for key, value in os.environ.items() if key != "NOTIFY_SOCKET"}
         try:
             child = subprocess.Popen(
                 command,
@@ -72,6 +74,7 @@ class WorkerProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
+                env=environment,
             )
         except OSError as error:
             self._failure = str(error)
