@@ -178,18 +178,18 @@ class Machine:
 
     def _score(self, tracker: Tracker) -> float:
         spread = tracker.spread_scores()
-        instrument = tracker.frozen() | tracker.missing() | tracker.absurd()
-        spread[instrument] = INSTRUMENT_SCORE
+        instruments = tracker.instruments()
+        if instruments is not None:
+            spread[instruments] = INSTRUMENT_SCORE
         each = np.maximum(tracker.shift_scores(), spread) * self._settings.sensitivity
         deviating = each >= SINCE_SCORE
         self.since[~deviating] = np.nan
         self.since[deviating & np.isnan(self.since)] = self.at
+        together = tracker.energy_score() * self._settings.sensitivity
         if self.hysteresis.state is not State.OPEN:
-            together = tracker.energy_score() * self._settings.sensitivity
             return max(float(each.max()), together, 0.0)
         shift = tracker.incident_score(self.hysteresis.rows)
-        together = tracker.energy_score()
-        return max(shift, float(spread.max()), together) * self._settings.sensitivity
+        return max(max(shift, float(spread.max())) * self._settings.sensitivity, together)
 
     def _judge(self, tracker: Tracker) -> list[Finding]:
         if self.dismissed:

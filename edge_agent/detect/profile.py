@@ -60,8 +60,11 @@ class Profile:
 
     def scaled(self, values: Floats) -> Floats:
         """(S,) values, none NaN among active ones, in robust standard deviations."""
-        scaled = (values - self.center) / self.scale * self.active
-        return np.minimum(np.maximum(scaled, -CLIP), CLIP)
+        scaled = values - self.center
+        scaled /= self.scale
+        scaled *= self.active
+        np.maximum(scaled, -CLIP, out=scaled)
+        return np.minimum(scaled, CLIP, out=scaled)
 
     def channels(self, scaled: Floats) -> Floats:
         """(S,) scaled values → (2 S,) scaled values and residuals."""

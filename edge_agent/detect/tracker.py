@@ -8,8 +8,7 @@ of deviating channels nearly stands still, so that a fault does not become the n
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +34,8 @@ that each moved a little."""
 ROUGH = 12.0
 """Ratio of a signal's short-term roughness to its normal one that makes the spread score 1.0."""
 ROUGH_RATE = 1 / 20
+STILL_ROWS, GONE_ROWS, ABSURD_ROWS = 30, 60, 5
+"""Rows after which a signal counts as frozen (at the least), as missing, as absurd."""
 
 
 @dataclass(slots=True)
@@ -64,6 +65,14 @@ class Tracker:
     """(S,) rows since the last believable value."""
     bad: NDArray[np.int64]
     """(S,) rows in a row with an absurd value."""
+    _scores: Floats | None = field(default=None, init=False)
+    _whole: bool = field(default=False, init=False)
+    """Every signal came with the last row."""
+    _spreads: Floats = field(init=False)
+    """(S,) what turns roughness into a score: 0 for signals that it says nothing of."""
+
+    def __post_init__(self) -> None:
+        self._spreads = self._noisy() / ROUGH
 
     @classmethod
     def begin(cls, profile: Profile, rows: Floats) -> Tracker:
@@ -95,41 +104,77 @@ class Tracker:
         held: bool = False,
     ) -> None:
         """Take one row. ``inside``: an incident is open; ``held``: the baseline stays as it is."""
-        values = np.where(np.isfinite(values), values, self.last)
-        self.gone = np.where(fresh, 0, self.gone + 1)
-        self.bad = np.where(broken, self.bad + 1, np.where(fresh, 0, self.bad))
-        self.still = np.where(fresh & (values != self.last), 0, self.still + fresh)
-        scaled = self.profile.scaled(values)
-        step = (scaled - self.recent[1]) ** 2 / self.profile.roughness
-        self.rough += ROUGH_RATE * (np.minimum(step, 100.0) - self.rough) * fresh
-        self.last = values
-        low, high = self.recent.min(axis=0), self.recent.max(axis=0)
-        # The median of three: a single spike says nothing of the machine.
-        channels = self.profile.channels(np.maximum(low, np.minimum(high, scaled)))
-        self.recent[0] = self.recent[1]
-        self.recent[1] = scaled
+        channels = self._channels(self._arrived(values, fresh, broken), fresh)
         self.fast += FAST * (channels - self.fast)
         difference = self.fast - self.slow
-        if held:
-            return
+        if not held:
+            self.slow += self._rate(difference, inside) * (channels - self.slow)
+            if not inside:
+                bounded = np.minimum(difference * difference, 9.0 * self.variance)
+                self.variance += ADAPT * (bounded - self.variance)
+        self._scores = self._weigh()
+        if not (held or inside):
+            self._follow_energy()
+
+    def _arrived(
+        self, values: Floats, fresh: NDArray[np.bool_], broken: NDArray[np.bool_]
+    ) -> Floats:
+        """(S,) the row's values, held ones where none came; counts what did not come or move."""
+        if fresh.all():
+            if not self._whole:
+                self.gone[:] = 0
+                self.bad[:] = 0
+                self._whole = True
+            self.still += 1
+        else:
+            self._whole = False
+            values = np.where(np.isfinite(values), values, self.last)
+            self.gone = np.where(fresh, 0, self.gone + 1)
+            self.bad = np.where(broken, self.bad + 1, np.where(fresh, 0, self.bad))
+            self.still += fresh
+        # A value that did not come is the last one, so that it never counts as moved.
+        self.still[values != self.last] = 0
+        self.last = values
+        return values
+
+    def _channels(self, values: Floats, fresh: NDArray[np.bool_]) -> Floats:
+        """(2 S,) the row's channels, from the median of its last three values: a single spike
+        says nothing of the machine."""
+        scaled = self.profile.scaled(values)
+        before, last = self.recent
+        step = scaled - last
+        step *= step
+        step /= self.profile.roughness
+        np.minimum(step, 100.0, out=step)
+        self.rough += ROUGH_RATE * (step - self.rough) * fresh
+        middle = np.maximum(np.minimum(before, last), np.minimum(np.maximum(before, last), scaled))
+        before[:] = last
+        last[:] = scaled
+        return self.profile.channels(middle)
+
+    def _rate(self, difference: Floats, inside: bool) -> Floats:
+        """(2 S,) how fast each channel's baseline follows now."""
         rate = self.profile.follow
-        if self.age[0] < OLD and not inside:
-            self.age += 1
-            rate = np.maximum(rate, 1.0 / (YOUNG + self.age[0]))
         if inside:
             bound = 0.5 * THRESHOLD * np.sqrt(self.variance)
             deviating = np.abs(difference) * self.profile.weight > bound
-            rate = np.where(deviating, rate / SLOWER, rate)
-        self.slow += rate * (channels - self.slow)
-        if not inside:
-            bounded = np.minimum(difference**2, 9.0 * self.variance)
-            self.variance += ADAPT * (bounded - self.variance)
-            self._follow_energy()
+            return np.where(deviating, rate / SLOWER, rate)
+        if self.age[0] < OLD:
+            self.age += 1
+            return np.maximum(rate, 1.0 / (YOUNG + self.age[0]))
+        return rate
 
     def channel_scores(self) -> Floats:
         """(2 S,) distance of each channel from its baseline; 1.0 is the threshold."""
-        distance = np.abs(self.fast - self.slow) * self.profile.weight
-        return distance / (THRESHOLD * np.sqrt(self.variance))
+        if self._scores is None:
+            self._scores = self._weigh()
+        return self._scores
+
+    def _weigh(self) -> Floats:
+        distance = np.abs(self.fast - self.slow)
+        distance *= self.profile.weight
+        distance /= THRESHOLD * np.sqrt(self.variance)
+        return distance
 
     def shift_scores(self) -> Floats:
         """(S,) score of each signal's shift in mean, itself or against its neighbours."""
@@ -143,7 +188,9 @@ class Tracker:
         return float((self._mean_square() - usual) / (ENERGY * deviation))
 
     def _mean_square(self) -> float:
-        squares = np.minimum((THRESHOLD * self.channel_scores()) ** 2, 100.0)
+        squares = THRESHOLD * self.channel_scores()
+        squares *= squares
+        np.minimum(squares, 100.0, out=squares)
         return float(squares.sum()) / max(1, len(squares))
 
     def _follow_energy(self) -> None:
@@ -163,11 +210,17 @@ class Tracker:
 
     def spread_scores(self) -> Floats:
         """(S,) score of each signal's growth in spread."""
-        return self.rough * self._noisy() / ROUGH
+        return np.asarray(self.rough * self._spreads)
+
+    def instruments(self) -> NDArray[np.bool_] | None:
+        """(S,) signals whose instrument is in doubt; None if there is nothing to look at."""
+        if self._whole and self.still.max(initial=0) < STILL_ROWS:
+            return None
+        return self.frozen() | self.missing() | self.absurd()
 
     def frozen(self) -> NDArray[np.bool_]:
         """(S,) stands still for longer than it ever did, though it normally moves all the time."""
-        patience = np.maximum(30, 10 * self.longest_still)
+        patience = np.maximum(STILL_ROWS, 10 * self.longest_still)
         lively = self.longest_still < 20
         return self._noisy() & lively & (self.still >= patience)
 
@@ -178,15 +231,16 @@ class Tracker:
 
     def missing(self) -> NDArray[np.bool_]:
         """(S,) stopped coming while others come."""
-        return self.gone >= 60
+        return self.gone >= GONE_ROWS
 
     def absurd(self) -> NDArray[np.bool_]:
         """(S,) says things that no sensor in order says."""
-        return self.bad >= 5
+        return self.bad >= ABSURD_ROWS
 
     def rebase(self) -> None:
         """What is now becomes the baseline: after a change that lasts."""
         self.slow = self.fast.copy()
+        self._scores = None
         self.age[:] = 0
         self.rough = np.ones_like(self.rough)
         self.peaks[:] = 0.0
@@ -200,10 +254,3 @@ def _longest_rests(rows: Floats) -> NDArray[np.int64]:
         run = np.where(rows[number] == rows[number - 1], run + 1, 0)
         longest = np.maximum(longest, run)
     return longest
-
-
-def sigma_of(tracker: Tracker, baseline: Floats) -> Floats:
-    """(S,) signed distance of now from ``baseline`` (scaled) in robust standard deviations."""
-    size = len(tracker.last)
-    distance = tracker.fast[:size] - baseline[:size]
-    return np.where(np.isfinite(distance), distance, math.inf)
