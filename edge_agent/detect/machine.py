@@ -144,6 +144,7 @@ class Machine:
 
     def _row(self, row: Row) -> list[Finding]:
         back = self._back(row.at)
+        elapsed = row.at - self.at if self.rows else 0.0
         self.rows += 1
         self.at = row.at
         self.silence.row(row.at)
@@ -154,7 +155,7 @@ class Machine:
             self._learn(row)
             return back
         inside = self.hysteresis.state is State.OPEN
-        self.tracker.step(row.values, row.fresh, row.broken, inside, self.held)
+        self.tracker.step(row.values, row.fresh, row.broken, inside, self.held, elapsed)
         self.score = self._score(self.tracker)
         return back + self._judge(self.tracker)
 
@@ -260,6 +261,12 @@ class Machine:
 
     def _evidence(self, tracker: Tracker) -> tuple[SignalEvidence, ...]:
         baseline = self.opening_baseline if self.opening_baseline is not None else tracker.slow
+        outside = np.zeros(len(baseline), np.bool_)
+        outside[: len(tracker.last)] = tracker.range_scores() >= 1.0
+        if outside.any():
+            baseline = np.where(
+                outside, np.pad(tracker.custom.mean, (0, len(tracker.last))), baseline
+            )
         return compose(tracker, self.assembler.signals, baseline, self.since, self.at, self.card)
 
     def _opened(self, tracker: Tracker) -> Finding:

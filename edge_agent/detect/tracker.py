@@ -8,11 +8,13 @@ of deviating channels nearly stands still, so that a fault does not become the n
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.detect.custom import Custom
 from edge_agent.detect.profile import FAST, Floats, Profile
 
 THRESHOLD = 5.0
@@ -65,6 +67,7 @@ class Tracker:
     """(S,) rows since the last believable value."""
     bad: NDArray[np.int64]
     """(S,) rows in a row with an absurd value."""
+    custom: Custom
     _scores: Floats | None = field(default=None, init=False)
     _whole: bool = field(default=False, init=False)
     """Every signal came with the last row."""
@@ -93,6 +96,7 @@ class Tracker:
             longest_still=_longest_rests(rows),
             gone=np.zeros(size, np.int64),
             bad=np.zeros(size, np.int64),
+            custom=Custom.begin(profile.scaled(_held(rows))),
         )
 
     def step(
@@ -102,12 +106,15 @@ class Tracker:
         broken: NDArray[np.bool_],
         inside: bool,
         held: bool = False,
+        elapsed: float = 0.0,
     ) -> None:
-        """Take one row. ``inside``: an incident is open; ``held``: the baseline stays as it is."""
+        """Take one row. ``inside``: an incident is open; ``held``: the baseline stays as it is;
+        ``elapsed``: source seconds since the row before."""
         channels = self._channels(self._arrived(values, fresh, broken), fresh)
         self.fast += FAST * (channels - self.fast)
         difference = self.fast - self.slow
         if not held:
+            self.custom.follow(channels[: len(values)], elapsed)
             self.slow += self._rate(difference, inside) * (channels - self.slow)
             if not inside:
                 bounded = np.minimum(difference * difference, 9.0 * self.variance)
@@ -158,10 +165,10 @@ class Tracker:
         if inside:
             bound = 0.5 * THRESHOLD * np.sqrt(self.variance)
             deviating = np.abs(difference) * self.profile.weight > bound
-            return np.where(deviating, rate / SLOWER, rate)
+            return np.asarray(np.where(deviating, rate / SLOWER, rate))
         if self.age[0] < OLD:
             self.age += 1
-            return np.maximum(rate, 1.0 / (YOUNG + self.age[0]))
+            return np.asarray(np.maximum(rate, 1.0 / (YOUNG + self.age[0])))
         return rate
 
     def channel_scores(self) -> Floats:
@@ -180,7 +187,14 @@ class Tracker:
         """(S,) score of each signal's shift in mean, itself or against its neighbours."""
         scores = self.channel_scores()
         size = len(self.last)
-        return np.maximum(scores[:size], scores[size:])
+        shifts = np.maximum(scores[:size], scores[size:])
+        return np.maximum(shifts, self.range_scores()) if self.custom.known else shifts
+
+    def range_scores(self) -> Floats:
+        """(S,) score of each signal's distance from the range that it keeps to over days."""
+        if not self.custom.known:
+            return np.zeros(len(self.last))
+        return self.custom.scores(self.fast[: len(self.last)])
 
     def energy_score(self) -> float:
         """How far all channels together have left their usual mean square; 1.0 is the threshold."""
@@ -202,11 +216,12 @@ class Tracker:
     def incident_score(self, rows: int) -> float:
         """Score of the shifts that an incident, ``rows`` old, is about."""
         scores = self.channel_scores()
+        outside = float(self.range_scores().max(initial=0.0)) if self.custom.known else 0.0
         if rows < CAUSE_ROWS:
             np.maximum(self.peaks, scores, out=self.peaks)
-            return float(scores.max(initial=0.0))
+            return float(scores.max(initial=outside))
         about = self.peaks >= CAUSE * self.peaks.max(initial=0.0)
-        return float(scores[about].max(initial=0.0))
+        return float(scores[about].max(initial=outside))
 
     def spread_scores(self) -> Floats:
         """(S,) score of each signal's growth in spread."""
@@ -241,9 +256,19 @@ class Tracker:
         """What is now becomes the baseline: after a change that lasts."""
         self.slow = self.fast.copy()
         self._scores = None
+        if self.custom.known:
+            self.custom.accept(self.fast[: len(self.last)])
         self.age[:] = 0
         self.rough = np.ones_like(self.rough)
         self.peaks[:] = 0.0
+
+
+def _held(rows: Floats) -> Floats:
+    """(N, S) rows without holes: the column's median stands in."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        middle = np.nan_to_num(np.nanmedian(rows, axis=0))
+    return np.where(np.isfinite(rows), rows, middle)
 
 
 def _longest_rests(rows: Floats) -> NDArray[np.int64]:
