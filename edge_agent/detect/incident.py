@@ -83,7 +83,7 @@ class Hysteresis:
 
     def step(self, score: float, settles: bool = True) -> Event | None:
         """Take one row's score (1.0 is the threshold); the event that it caused, already made.
-        ``settles``: what lasts becomes the new normal."""
+        ``settles``: what lasts, or fell and stays so, becomes the new normal."""
         self.rows += 1
         self.above = self.above + 1 if score >= 1.0 else 0
         self.below = self.below + 1 if score < CLOSE_BELOW else 0
@@ -101,7 +101,7 @@ class Hysteresis:
         if self.state is State.OPEN:
             if self.below >= CLOSE_ROWS:
                 return Event.RECOVERED
-            if self.fallen >= FALLEN_ROWS:
+            if settles and self.fallen >= FALLEN_ROWS:
                 return Event.SUBSIDED
             return Event.SETTLED if settles and self.rows >= SETTLE_ROWS else None
         if self.above >= OPEN_ROWS and self.evidence >= EVIDENCE:

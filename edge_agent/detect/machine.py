@@ -168,7 +168,9 @@ class Machine:
         self.learning.append(row.values)
         if len(self.learning) >= self._settings.learn_rows:
             rows = np.array(self.learning)
-            self.tracker = Tracker.begin(learn(rows), rows)
+            self.tracker = Tracker.begin(
+                learn(rows), rows, process=self.card is not None and self.card.kind == "process"
+            )
             self.since = np.full(size, np.nan)
             self.learning = []
 
@@ -198,7 +200,9 @@ class Machine:
             event: Event | None = Event.DISMISSED
             self.dismissed = False
         else:
-            event = self.hysteresis.step(self._heard(tracker), settles=not self.held)
+            event = self.hysteresis.step(
+                self._heard(tracker), settles=not (self.held or tracker.lasts)
+            )
         match event:
             case Event.DEVIATED:
                 return [self._opened(tracker)]

@@ -12,6 +12,7 @@ from edge_agent.detect.custom import Custom
 from edge_agent.detect.feedback import Muted, Opinion
 from edge_agent.detect.incident import Hysteresis, State
 from edge_agent.detect.machine import Machine
+from edge_agent.detect.plant import Plant
 from edge_agent.detect.profile import Profile
 from edge_agent.detect.tracker import Tracker
 from edge_agent.finding import Finding
@@ -46,6 +47,7 @@ _TRACKER = (
     "gone",
     "bad",
 )
+_PLANT = ("center", "spread", "precision", "usual", "level")
 _CUSTOM = ("mean", "variance", "seen")
 
 
@@ -60,6 +62,7 @@ class Packed(msgspec.Struct):
     profile: dict[str, bytes]
     tracker: dict[str, bytes]
     custom: dict[str, bytes]
+    plant: dict[str, bytes]
     since: bytes
     state: str
     counts: tuple[int, int, int, int]
@@ -88,6 +91,9 @@ def dump(machine: Machine) -> bytes:
         else {},
         tracker={name: _raw(getattr(tracker, name)) for name in _TRACKER} if tracker else {},
         custom={name: _raw(getattr(tracker.custom, name)) for name in _CUSTOM} if tracker else {},
+        plant={name: _raw(getattr(tracker.plant, name)) for name in _PLANT}
+        if tracker and tracker.plant
+        else {},
         since=_raw(machine.since),
         state=str(hysteresis.state),
         counts=(hysteresis.above, hysteresis.below, hysteresis.fallen, hysteresis.rows),
@@ -164,10 +170,14 @@ def _tracker(packed: Packed, size: int) -> Tracker:
         "energy": (2,),
         "age": (1,),
         "seen": (2,),
+        "precision": (size, size),
+        "usual": (2,),
+        "level": (1,),
     }
     kinds: dict[str, type] = {
         "active": np.bool_,
         "partial": np.float32,
+        "precision": np.float32,
         "age": np.int64,
         "still": np.int64,
         "longest_still": np.int64,
@@ -185,8 +195,9 @@ def _tracker(packed: Packed, size: int) -> Tracker:
         seen=read(packed.custom, "seen"),
     )
     profile = Profile(**{name: read(packed.profile, name) for name in _PROFILE})
+    plant = Plant(**{name: read(packed.plant, name) for name in _PLANT}) if packed.plant else None
     moving = {name: read(packed.tracker, name) for name in _TRACKER}
-    return Tracker(profile, custom=custom, **moving)
+    return Tracker(profile, custom=custom, plant=plant, **moving)
 
 
 def _square(machine: Machine) -> np.ndarray[Any, Any]:

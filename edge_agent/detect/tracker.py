@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.detect.custom import Custom
+from edge_agent.detect.plant import Plant, learn_plant
 from edge_agent.detect.profile import FAST, Floats, Profile
 
 THRESHOLD = 5.0
@@ -68,6 +69,8 @@ class Tracker:
     bad: NDArray[np.int64]
     """(S,) rows in a row with an absurd value."""
     custom: Custom
+    plant: Plant | None
+    """None for a machine that does not keep to one operating point."""
     _scores: Floats | None = field(default=None, init=False)
     _whole: bool = field(default=False, init=False)
     """Every signal came with the last row."""
@@ -78,9 +81,11 @@ class Tracker:
         self._spreads = self._noisy() / ROUGH
 
     @classmethod
-    def begin(cls, profile: Profile, rows: Floats) -> Tracker:
-        """Start from the learning rows: their end is now, and the baseline."""
+    def begin(cls, profile: Profile, rows: Floats, process: bool = False) -> Tracker:
+        """Start from the learning rows: their end is now, and the baseline. ``process``: the card
+        says that it is a plant under control."""
         size = len(profile.center)
+        scaled = profile.scaled(_held(rows))
         return cls(
             profile=profile,
             fast=profile.fast.copy(),
@@ -96,7 +101,8 @@ class Tracker:
             longest_still=_longest_rests(rows),
             gone=np.zeros(size, np.int64),
             bad=np.zeros(size, np.int64),
-            custom=Custom.begin(profile.scaled(_held(rows))),
+            custom=Custom.begin(scaled),
+            plant=learn_plant(scaled, profile.active, process),
         )
 
     def step(
@@ -154,6 +160,8 @@ class Tracker:
         step /= self.profile.roughness
         np.minimum(step, 100.0, out=step)
         self.rough += ROUGH_RATE * (step - self.rough) * fresh
+        if self.plant is not None:
+            self.plant.step(scaled)
         middle = np.maximum(np.minimum(before, last), np.minimum(np.maximum(before, last), scaled))
         before[:] = last
         last[:] = scaled
@@ -199,7 +207,13 @@ class Tracker:
     def energy_score(self) -> float:
         """How far all channels together have left their usual mean square; 1.0 is the threshold."""
         usual, deviation = self.energy.tolist()
-        return float((self._mean_square() - usual) / (ENERGY * deviation))
+        moved = float((self._mean_square() - usual) / (ENERGY * deviation))
+        return moved if self.plant is None else max(moved, self.plant.score())
+
+    @property
+    def lasts(self) -> bool:
+        """A plant that is off its operating point never becomes usual by mere time."""
+        return self.plant is not None and self.plant.score() >= 1.0
 
     def _mean_square(self) -> float:
         squares = THRESHOLD * self.channel_scores()
@@ -258,6 +272,8 @@ class Tracker:
         self._scores = None
         if self.custom.known:
             self.custom.accept(self.fast[: len(self.last)])
+        if self.plant is not None:
+            self.plant.accept(self.fast[: len(self.last)])
         self.age[:] = 0
         self.rough = np.ones_like(self.rough)
         self.peaks[:] = 0.0
