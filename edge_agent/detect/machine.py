@@ -14,6 +14,7 @@ from edge_agent.config.detect import DetectSection
 from edge_agent.detect.evidence import compose, fingerprint, origin_of
 from edge_agent.detect.feedback import Feedback, Opinion
 from edge_agent.detect.incident import Event, Hysteresis, State
+from edge_agent.detect.limits import Limits, limits_of
 from edge_agent.detect.profile import Floats, learn
 from edge_agent.detect.rows import Row, RowAssembler
 from edge_agent.detect.silence import Silence
@@ -142,6 +143,13 @@ class Machine:
         known = self.card.signals.get(signal) if self.card else None
         return known.physical if known else None
 
+    def card_limits(self) -> Limits | None:
+        """The usual ranges that the card gives for the signals that came so far."""
+        known = self.card.signals if self.card else {}
+        return limits_of(
+            [known[name].normal if name in known else None for name in self.assembler.signals]
+        )
+
     def _row(self, row: Row) -> list[Finding]:
         back = self._back(row.at)
         elapsed = row.at - self.at if self.rows else 0.0
@@ -171,6 +179,7 @@ class Machine:
             self.tracker = Tracker.begin(
                 learn(rows), rows, process=self.card is not None and self.card.kind == "process"
             )
+            self.tracker.limits = self.card_limits()
             self.since = np.full(size, np.nan)
             self.learning = []
 

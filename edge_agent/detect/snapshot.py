@@ -144,6 +144,8 @@ def _fill(machine: Machine, packed: Packed) -> None:
     for signal in packed.signals:
         machine.assembler.know(signal, machine.limits(signal))
     machine.tracker = tracker
+    if tracker is not None:
+        tracker.limits = machine.card_limits()
     machine.learning = list(learning)
     machine.rows, machine.at, machine.since = packed.rows, packed.at, since
     machine.hysteresis = Hysteresis(
@@ -152,6 +154,11 @@ def _fill(machine: Machine, packed: Packed) -> None:
     machine.incident = incident
     machine.held, machine.silent = packed.held, silent
     machine.feedback.muted = muted
+    machine.dismissed = (
+        state is State.OPEN
+        and incident is not None
+        and machine.feedback.dismisses(incident.fingerprint)
+    )
     machine.silence.usual_s = packed.usual_s
     if packed.opening_baseline:
         machine.opening_baseline = _array(packed.opening_baseline, np.float64, (2 * size,))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.detect.custom import Custom
+from edge_agent.detect.limits import Limits
 from edge_agent.detect.plant import Plant, learn_plant
 from edge_agent.detect.profile import FAST, Floats, Profile
 
@@ -71,6 +72,8 @@ class Tracker:
     custom: Custom
     plant: Plant | None
     """None for a machine that does not keep to one operating point."""
+    limits: Limits | None = None
+    """What the card says; not part of a snapshot, since the card may change."""
     _scores: Floats | None = field(default=None, init=False)
     _whole: bool = field(default=False, init=False)
     """Every signal came with the last row."""
@@ -196,7 +199,17 @@ class Tracker:
         scores = self.channel_scores()
         size = len(self.last)
         shifts = np.maximum(scores[:size], scores[size:])
-        return np.maximum(shifts, self.range_scores()) if self.custom.known else shifts
+        if self.custom.known:
+            np.maximum(shifts, self.range_scores(), out=shifts)
+        if self.limits is not None:
+            np.maximum(shifts, self.limits.scores(self.levels()), out=shifts)
+        return shifts
+
+    def levels(self) -> Floats:
+        """(S,) the fast averages in the signals' units."""
+        profile = self.profile
+        level = profile.center + self.fast[: len(self.last)] * profile.scale
+        return np.where(profile.active, level, self.last)
 
     def range_scores(self) -> Floats:
         """(S,) score of each signal's distance from the range that it keeps to over days."""
@@ -231,6 +244,8 @@ class Tracker:
         """Score of the shifts that an incident, ``rows`` old, is about."""
         scores = self.channel_scores()
         outside = float(self.range_scores().max(initial=0.0)) if self.custom.known else 0.0
+        if self.limits is not None:
+            outside = float(self.limits.scores(self.levels()).max(initial=outside))
         if rows < CAUSE_ROWS:
             np.maximum(self.peaks, scores, out=self.peaks)
             return float(scores.max(initial=outside))
@@ -272,6 +287,8 @@ class Tracker:
         self._scores = None
         if self.custom.known:
             self.custom.accept(self.fast[: len(self.last)])
+        if self.limits is not None:
+            self.limits.accept(self.levels())
         if self.plant is not None:
             self.plant.accept(self.fast[: len(self.last)])
         self.age[:] = 0

@@ -6,7 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from streams import SIGNALS, Rows, detection, readings, rows
 
+from edge_agent.card import Card, CardSignal
+from edge_agent.config.detect import DetectSection
 from edge_agent.detect.custom import Custom
+from edge_agent.detect.detection import Detection
+from edge_agent.detect.limits import limits_of
 from edge_agent.detect.plant import learn_plant
 from edge_agent.finding import Direction, Finding, IncidentPhase
 
@@ -54,6 +58,32 @@ def test_only_a_steady_plant_with_enough_rows_is_judged_as_one() -> None:
     assert learn_plant(drifting, ALL, process=True) is not None
     assert learn_plant(steady[:50], ALL, process=True) is None
     assert learn_plant(steady, ALL & (np.arange(12) < 9), process=True) is None
+
+
+def test_leaving_the_cards_range_is_evidence_whatever_the_baseline_says() -> None:
+    card = Card(equipment="pump-1", signals={"pressure": CardSignal(normal=(2.0, 3.5))})
+    watch = Detection(DetectSection(learn_rows=200), lambda _name: card, "test")
+    values = rows(1400)
+    values[200:, 1] += np.minimum(np.arange(1200) * 0.002, 1.0)  # far slower than the baseline
+    found = [one for batch in readings(values) for one in watch.observe(batch)]
+    opened = [one for one in found if one.phase is IncidentPhase.OPENED]
+    assert opened
+    last = next(one for one in found if one.evidence[0].now > 3.5)
+    assert (last.evidence[0].signal, last.evidence[0].direction) == ("pressure", Direction.UP)
+
+
+def test_a_range_that_is_left_for_good_is_said_once() -> None:
+    limits = limits_of([(0.0, 1.0), None])
+    assert limits is not None
+    low, high = np.array([0.5, 9.0]), np.array([1.5, 9.0])
+    assert limits.scores(low).tolist() == [0.0, 0.0]
+    assert limits.scores(high).tolist() == [1.5, 0.0]
+    assert limits.side(high).tolist() == [1.0, 0.0]
+    limits.accept(high)
+    assert limits.scores(high).tolist() == [0.0, 0.0]
+    assert limits.scores(low).tolist() == [0.0, 0.0]
+    assert limits.scores(high).tolist() == [1.5, 0.0]
+    assert limits_of([None, None]) is None
 
 
 def test_a_restart_keeps_the_plant() -> None:
