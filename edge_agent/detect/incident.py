@@ -53,7 +53,7 @@ CLOSE_BELOW = 0.5
 FALLEN, FALLEN_ROWS = 0.25, 30
 """So many rows below this share of the incident's highest score mean that the fault was taken
 away: a machine seldom returns to the very level that it had before."""
-SETTLE_ROWS = 450
+SETTLE_ROWS = 700
 """Rows after which a lasting change becomes the new baseline."""
 COOLING_ROWS = 60
 

@@ -17,9 +17,9 @@ from edge_agent.detect.incident import Event, Hysteresis, State
 from edge_agent.detect.limits import Limits, limits_of
 from edge_agent.detect.profile import Floats, learn
 from edge_agent.detect.rows import Row, RowAssembler
-from edge_agent.detect.silence import Silence
+from edge_agent.detect.silence import Silence, fell_silent, speaks_again
 from edge_agent.detect.tracker import Tracker
-from edge_agent.finding import Direction, Finding, IncidentPhase, Origin, SignalEvidence, Window
+from edge_agent.finding import Finding, IncidentPhase, SignalEvidence, Window
 from edge_agent.telemetry import Reading
 
 SETTLE_ROWS = 20
@@ -127,7 +127,13 @@ class Machine:
         if not self.silence.silent(self.rows, now) or self.silent or self.tracker is None:
             return None
         self.changed = True
-        self.silent = self._silence(self.tracker)
+        self.silent = fell_silent(
+            self.equipment,
+            self._incident_id(self.at, "silent"),
+            self.at,
+            self.silence.usual_s,
+            self._evidence(self.tracker),
+        )
         return self.silent
 
     def current(self) -> Finding | None:
@@ -248,29 +254,7 @@ class Machine:
         if self.silent is None:
             return []
         before, self.silent = self.silent, None
-        known = {"phase": IncidentPhase.CLOSED, "at": at, "closed_at": at, "sequence": 1}
-        window = Window(start=before.opened_at, end=at)
-        return [before.model_copy(update={**known, "window": window})]
-
-    def _silence(self, tracker: Tracker) -> Finding:
-        usual = f"{self.silence.usual_s:.3g} s"
-        evidence = tuple(
-            one.model_copy(update={"direction": Direction.MISSING, "since": self.at})
-            for one in self._evidence(tracker)
-        )
-        return Finding(
-            incident_id=self._incident_id(self.at, "silent"),
-            phase=IncidentPhase.OPENED,
-            equipment=self.equipment,
-            opened_at=self.at,
-            at=self.at,
-            score=INSTRUMENT_SCORE,
-            origin=Origin.SENSOR,
-            reason=f"nothing comes from {self.equipment} any more; usual is a row every {usual}",
-            window=Window(start=self.at, end=self.at),
-            evidence=evidence,
-            fingerprint=f"{self.equipment}|silent",
-        )
+        return [speaks_again(before, at)]
 
     def _evidence(self, tracker: Tracker) -> tuple[SignalEvidence, ...]:
         baseline = self.opening_baseline if self.opening_baseline is not None else tracker.slow
