@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -91,12 +91,17 @@ def as_markdown(report: Mapping[str, Any]) -> str:
             f"{parity['questions']} answers agree, mean difference {parity['mean']:.3f}; right "
             f"{parity['right']:.3f} against {parity['right_torch']:.3f}.",
         ]
-    if run["curve"]:
-        lines += ["", "| tokens | loss |", "|---|---|"]
-        lines += [f"| {tokens} | {loss:.3f} |" for tokens, loss in run["curve"]]
+    lines += _curve(run["curve"])
     if "ablation" in report:
         lines += ["", *ablation_table(report["ablation"])]
     return "\n".join(lines) + "\n"
+
+
+def _curve(curve: Sequence[tuple[int, float]]) -> list[str]:
+    if not curve:
+        return []
+    rows = [f"| {tokens} | {loss:.3f} |" for tokens, loss in curve]
+    return ["", "| tokens | loss |", "|---|---|", *rows]
 
 
 def _row(name: str, row: Mapping[str, Any]) -> str:
