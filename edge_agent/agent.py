@@ -346,6 +346,7 @@ class Agent:
             self._dead_letters,
             effects,
             settings.detect.snapshot_s,
+            settings.agent.id,
         )
         loop.run = intake.run
         return intake

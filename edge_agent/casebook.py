@@ -16,8 +16,7 @@ from edge_agent.card import Card
 from edge_agent.config.settings import Settings
 from edge_agent.diagnosis import Diagnosis
 from edge_agent.errors import Unavailable
-from edge_agent.feedback import muted_below
-from edge_agent.finding import Finding, IncidentPhase
+from edge_agent.finding import Finding
 from edge_agent.job import Job, JobState
 from edge_agent.outgoing import Outgoing
 from edge_agent.publish.message import (
@@ -56,12 +55,8 @@ class Casebook:
         diagnose = self.settings.diagnose
         for found in findings:
             finding = found.model_copy(update={"clock_trusted": trusted(now)})
-            told = self._worth_telling(finding)
-            if not self.store.incidents.record(finding, told=told):
+            if not self.store.incidents.record(finding):
                 continue  # a message that came twice: this state has been told
-            if not told:
-                self._note_muted(finding)
-                continue
             log.info(
                 f"incident_{finding.phase}",
                 incident=finding.incident_id,
@@ -89,26 +84,6 @@ class Casebook:
             if job is not None:
                 self.store.jobs.enqueue(job)
         self.wake()
-
-    def _worth_telling(self, finding: Finding) -> bool:
-        """False where an operator called this picture false or expected, and it is no worse now."""
-        if self.store.incidents.told(finding.incident_id):
-            return True
-        if finding.phase is IncidentPhase.CLOSED and self.store.incidents.get(finding.incident_id):
-            return False  # nobody heard of it: its end is no news
-        history = self.store.feedback.of_equipment(finding.equipment)
-        return finding.score >= muted_below(history, finding.fingerprint)
-
-    def _note_muted(self, finding: Finding) -> None:
-        if finding.phase is IncidentPhase.OPENED:
-            self.store.counters.add("incidents_muted")
-        log.info(
-            "incident_muted",
-            incident=finding.incident_id,
-            equipment=finding.equipment,
-            score=round(finding.score, 2),
-            reason="an operator called this picture false or expected",
-        )
 
     def finish(self, job: Job, diagnosis: Diagnosis, state: JobState) -> None:
         """A job's end and its diagnosis's message, in one transaction."""

@@ -1,8 +1,8 @@
-"""What an operator says of an incident, and what follows from it. Pure.
+"""What an operator says of an incident, and what the diagnosis makes of it. Pure.
 
-A false or an expected alarm mutes its picture (equipment and signals with direction: the
-fingerprint) until it is worse by ``MARGIN`` than the one that was told. A named fault makes that
-fault of that machine more likely from then on. Both can be taken back.
+A named fault makes that fault of that machine more likely from then on, and a diagnosis names
+earlier incidents with the same picture. (Detection hears a picture that was called false or
+expected less: ``detect.feedback``.) What was said can be taken back.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from typing import Literal
 
 from edge_agent.finding import Record
 
-MARGIN = 1.25
-"""How much stronger than the false alarm the same picture must be to be told again."""
 LONGEST_HISTORY = 200
 """The newest words of one machine that are looked at."""
 SIMILAR = 3
@@ -34,8 +32,6 @@ class Feedback(Record):
     fault: str | None = None
     """A fault of the card, with ``fault``."""
     note: str = ""
-    score: float
-    """The incident's strongest."""
     opened_at: float
     """Source time, Unix seconds."""
     given_at: float
@@ -50,22 +46,6 @@ class SimilarIncident(Record):
     verdict: Verdict
     fault: str | None
     note: str
-
-
-def muted_below(history: Sequence[Feedback], fingerprint: str) -> float:
-    """The score from which on an incident with that fingerprint is told; 0: always.
-
-    ``history``: the machine's feedback, newest first. A word that it was true ends the muting by
-    older ones.
-    """
-    bound = 0.0
-    for one in history[:LONGEST_HISTORY]:
-        if fingerprint not in one.fingerprints:
-            continue
-        if one.verdict in ("true", "fault"):
-            break
-        bound = max(bound, MARGIN * one.score)
-    return bound
 
 
 def confirmed(history: Sequence[Feedback]) -> dict[str, int]:

@@ -18,6 +18,8 @@ import structlog
 from edge_agent.deadletter import DeadLetters
 from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
+from edge_agent.detect.feedback import Muted, Opinion
+from edge_agent.detect.storm import Storm
 from edge_agent.errors import BadPayload, Unavailable
 from edge_agent.finding import Finding
 from edge_agent.inbox import Inbox
@@ -27,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 BATCH = 1000
 """Messages per batch: large enough to share one commit, small enough to keep latency low."""
+TICK_S = 5.0
+"""Between two looks at what time alone brings, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Intake:
         dead_letters: DeadLetters,
         effects: IntakeEffects,
         snapshot_s: float,
+        agent_id: str,
     ) -> None:
         self._inbox = inbox
         self._decoder = decoder
@@ -69,6 +74,8 @@ class Intake:
         incident that the store does not know."""
         self._turn = threading.Lock()
         """Held while the detection is looked at or changed; never while waiting for a disk."""
+        self._storm = Storm(agent_id)
+        self._ticked = time.monotonic()
         self.messages = 0
         self.readings = 0
 
@@ -102,9 +109,21 @@ class Intake:
         with self._batch:
             with self._turn:
                 findings = self._detection.observe(readings) if readings else []
+                findings += self._passing_time(findings)
                 learned = self._learned(findings)
             self._commit(findings, learned, batch)
         self._attend_sources()
+
+    def _passing_time(self, findings: list[Finding]) -> list[Finding]:
+        """What time alone brings: machines that fell silent, a storm that opens or passes."""
+        found: list[Finding] = []
+        now = time.monotonic()
+        if now - self._ticked >= TICK_S:
+            self._ticked = now
+            found = self._detection.tick(now)
+        elif not findings:
+            return []
+        return found + self._storm.observe(findings + found, time.time())
 
     def _attend_sources(self) -> None:
         """What the decoder wants said: to the operator once, and to the sources."""
@@ -148,6 +167,15 @@ class Intake:
         with self._batch, self._turn:
             self._detection = rebuild(self._detection)
             self._decoder = decoder
+
+    def hear(self, equipment: str, pictures: Sequence[str], opinion: Opinion) -> dict[str, Muted]:
+        """What a person said of an incident's pictures, kept at once; all that is muted now."""
+        with self._turn:
+            for picture in pictures:
+                self._detection.feedback(equipment, picture, opinion)
+            muted = self._detection.muted(equipment)
+        self.save()
+        return muted
 
     def machines(self) -> list[str]:
         """The equipment that telemetry came from."""

@@ -12,8 +12,9 @@ from pydantic import Field
 
 from edge_agent.card import Card
 from edge_agent.config.section import Section
+from edge_agent.detect.feedback import Opinion
 from edge_agent.errors import EdgeAgentError
-from edge_agent.feedback import Feedback, Verdict, confirmed, muted_below
+from edge_agent.feedback import Feedback, Verdict, confirmed
 from edge_agent.finding import Finding
 from edge_agent.intake import Intake
 from edge_agent.job import Job
@@ -75,10 +76,34 @@ class FeedbackAnswer(Section):
     incident_id: str
     equipment: str
     verdict: Verdict | None
-    muted_below: float
-    """The same picture is told again from this score on; 0: always."""
+    muted: dict[str, str]
+    """Pictures of the machine that are heard less, each with what was said of it."""
     confirmed: dict[str, int]
     """Fault → how often operators have named it for this machine."""
+
+
+class FreezeRequest(EquipmentRequest):
+    """Hold or release what is normal for a machine."""
+
+    on: bool = True
+    """True holds it, False lets it follow again."""
+
+
+class FreezeAnswer(Section):
+    """How the machine's baseline stands."""
+
+    equipment: str
+    frozen: bool
+
+
+OPINIONS: dict[Verdict | None, Opinion] = {
+    "true": Opinion.TRUE,
+    "fault": Opinion.TRUE,
+    "false_alarm": Opinion.FALSE_ALARM,
+    "expected": Opinion.EXPECTED,
+    None: Opinion.WITHDRAWN,
+}
+"""What detection makes of a verdict."""
 
 
 class Impossible(EdgeAgentError):
@@ -112,6 +137,13 @@ class Operations:
                 EquipmentRequest,
                 RebaselineAnswer,
                 self.rebaseline,
+            ),
+            Command(
+                "freeze",
+                "Hold what is normal for a machine as it is, or let it follow again.",
+                FreezeRequest,
+                FreezeAnswer,
+                self.freeze,
             ),
             Command(
                 "feedback",
@@ -150,33 +182,39 @@ class Operations:
         incident = self.store.incidents.get(request.incident_id)
         if incident is None:
             raise Impossible(f"no incident {request.incident_id!r} is kept here")
+        self._check_fault(request, incident.equipment)
+        jobs = self.store.jobs.of_incident(incident.incident_id)
+        pictures = dict.fromkeys(one.fingerprint for one in (incident, *(j.finding for j in jobs)))
         if request.verdict is None:
             self.store.feedback.forget(request.incident_id)
         else:
-            self._check_fault(request, incident.equipment)
-            jobs = self.store.jobs.of_incident(incident.incident_id)
-            pictures = [incident, *(job.finding for job in jobs)]
             self.store.feedback.put(
                 Feedback(
                     incident_id=incident.incident_id,
                     equipment=incident.equipment,
-                    fingerprints=tuple(dict.fromkeys(one.fingerprint for one in pictures)),
+                    fingerprints=tuple(pictures),
                     verdict=request.verdict,
                     fault=request.fault,
                     note=request.note,
-                    score=max(one.score for one in pictures),
                     opened_at=incident.opened_at,
                     given_at=context.now,
                 )
             )
-        history = self.store.feedback.of_equipment(incident.equipment)
+        opinion = OPINIONS[request.verdict]
+        muted = self.intake.hear(incident.equipment, list(pictures), opinion)
         return FeedbackAnswer(
             incident_id=incident.incident_id,
             equipment=incident.equipment,
             verdict=request.verdict,
-            muted_below=muted_below(history, incident.fingerprint),
-            confirmed=confirmed(history),
+            muted={picture: str(one.opinion) for picture, one in muted.items()},
+            confirmed=confirmed(self.store.feedback.of_equipment(incident.equipment)),
         )
+
+    def freeze(self, request: FreezeRequest, _context: CommandContext) -> FreezeAnswer:
+        """Hold what is normal for this machine as it is, or let it follow again."""
+        if not self.intake.ask(lambda detection: detection.freeze(request.equipment, request.on)):
+            raise Impossible(_unknown(request.equipment))
+        return FreezeAnswer(equipment=request.equipment, frozen=request.on)
 
     def _check_fault(self, request: FeedbackRequest, equipment: str) -> None:
         if (request.fault is not None) != (request.verdict == "fault"):

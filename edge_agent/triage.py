@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edge_agent.detect.storm import EQUIPMENT as STORM
 from edge_agent.finding import Finding, IncidentPhase, Origin
 from edge_agent.job import Job, JobState, job_id_for
 
@@ -32,8 +33,11 @@ def job_for(
     An opening gets a job at once, in the same transaction, so that no crash can lose it; the
     first settled picture takes its place, and each later one while it waits, unless the incident
     fades: what waits then shows it better. A picture that changes later is diagnosed again, up to
-    ``per_incident`` times. A closing needs none. ``now``: wall clock, Unix seconds.
+    ``per_incident`` times. A closing needs none, nor does a storm, whose members have their own.
+    ``now``: wall clock, Unix seconds.
     """
+    if finding.equipment == STORM:
+        return None
     queued = [job for job in previous if job.state is JobState.QUEUED]
     if any(finding.score < FADED * job.finding.score for job in queued):
         return None

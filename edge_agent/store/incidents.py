@@ -18,17 +18,16 @@ class Incidents:
         self._connection = connection
         self._clock = clock
 
-    def record(self, finding: Finding, *, told: bool = True) -> bool:
-        """Keep the incident's newest state, and whether anybody is ``told`` of it. False where this
-        state, or a newer one, is known: a message came twice and its effect must not."""
+    def record(self, finding: Finding) -> bool:
+        """Keep the incident's newest state. False where this state, or a newer one, is known:
+        a message came twice and its effect must not."""
         return bool(
             self._connection.change(
                 "INSERT INTO incidents (incident_id, equipment, opened_at, closed_at, sequence,"
-                " phase, recorded_at, document, told) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " phase, recorded_at, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (incident_id) DO UPDATE SET closed_at = excluded.closed_at,"
                 " sequence = excluded.sequence, phase = excluded.phase,"
-                " recorded_at = excluded.recorded_at, document = excluded.document,"
-                " told = max(incidents.told, excluded.told)"
+                " recorded_at = excluded.recorded_at, document = excluded.document"
                 " WHERE excluded.sequence > incidents.sequence",
                 (
                     finding.incident_id,
@@ -39,7 +38,6 @@ class Incidents:
                     finding.phase.value,
                     self._clock(),
                     finding.model_dump_json(),
-                    told,
                 ),
             )
         )
@@ -50,13 +48,6 @@ class Incidents:
             "SELECT document FROM incidents WHERE incident_id = ?", (incident_id,)
         )
         return Finding.model_validate_json(rows[0]["document"]) if rows else None
-
-    def told(self, incident_id: str) -> bool:
-        """Whether anybody was told of that incident so far."""
-        rows = self._connection.execute(
-            "SELECT told FROM incidents WHERE incident_id = ?", (incident_id,)
-        )
-        return bool(rows and rows[0]["told"])
 
     def recent(self, equipment: str | None = None, limit: int = 20) -> list[Finding]:
         """The newest incidents, newest first; of one machine, or of all."""

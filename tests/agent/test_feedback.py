@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import pytest
+import streams
 from findings import finding
 from hypothesis import given
 from hypothesis import strategies as st
 from pump_cases import finding_of, pump_card
+from streams import detection, readings
 
 from edge_agent.casebook import Casebook
 from edge_agent.config.settings import Settings, StoreSection
+from edge_agent.detect.detection import Detection
+from edge_agent.detect.feedback import Muted, Opinion
 from edge_agent.diagnose.rules import rank
-from edge_agent.feedback import MARGIN, Feedback, confirmed, muted_below, similar
-from edge_agent.finding import IncidentPhase
-from edge_agent.operations import FeedbackRequest, Impossible, Operations
+from edge_agent.feedback import Feedback, confirmed, similar
+from edge_agent.finding import Finding, IncidentPhase
+from edge_agent.operations import FeedbackRequest, FreezeRequest, Impossible, Operations
 from edge_agent.rollout.commands import CommandContext
 from edge_agent.simulate.faults import FaultName
 from edge_agent.store.database import Store
+
+if TYPE_CHECKING:
+    from edge_agent.intake import Intake
 
 CONTEXT = CommandContext(now=2000.0, response_topic="", correlation_data=None)
 
@@ -32,68 +39,81 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-@pytest.fixture
-def casebook(store: Store) -> Casebook:
-    return Casebook(store, Settings(), lambda _: None, lambda: None)
+def machine(rows: int = 700) -> Detection:
+    """A machine that is learned and then leaves its ways."""
+    watch = detection()
+    for batch in readings(streams.rows(rows)):
+        watch.observe(batch)
+    return watch
+
+
+def upset(watch: Detection) -> list[Finding]:
+    """Its flow falls for a while."""
+    values = streams.rows(60, seed=2)
+    values[:, 0] -= 12.0
+    start = 1_000_700.0
+    return [one for batch in readings(values, start=start) for one in watch.observe(batch)]
+
+
+class Plant:
+    """Store, casebook, detection and the operator's commands, put together as the agent does."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.detection = machine()
+        self.casebook = Casebook(store, Settings(), lambda _: None, lambda: None)
+        self.saved: list[str] = []
+        intake = cast("Intake", self)  # of which the operations use but ask and hear
+        self.operations = Operations(store, intake, dict, lambda: None, lambda _: pump_card())
+
+    def ask(self, question: Callable[[Detection], object]) -> object:
+        return question(self.detection)
+
+    def hear(self, equipment: str, pictures: Sequence[str], opinion: Opinion) -> dict[str, Muted]:
+        for picture in pictures:
+            self.detection.feedback(equipment, picture, opinion)
+        self.saved += pictures
+        return self.detection.muted(equipment)
+
+    def incident(self) -> str:
+        found = upset(self.detection)
+        self.casebook.record(found)
+        return found[0].incident_id
 
 
 @pytest.fixture
-def operations(store: Store) -> Operations:
-    def unused(*_: object) -> Any:  # noqa: ANN401
-        raise AssertionError("not asked")
-
-    return Operations(store, unused, unused, lambda: None, lambda _: pump_card())  # type: ignore[arg-type]
+def plant(store: Store) -> Plant:
+    return Plant(store)
 
 
-def incident(name: str, phase: IncidentPhase, score: float, sequence: int = 0) -> Any:  # noqa: ANN401
-    return finding(name, sequence, phase).model_copy(update={"score": score})
+def test_what_was_expected_is_heard_no_more_until_it_is_taken_back(plant: Plant) -> None:
+    name = plant.incident()
+    answer = plant.operations.feedback(
+        FeedbackRequest(incident_id=name, verdict="expected"), CONTEXT
+    )
+    assert set(answer.muted.values()) == {"expected"}
+    assert plant.saved, "kept at once"
+    assert [one.verdict for one in plant.store.feedback.of_equipment("pump-1")] == ["expected"]
+    answer = plant.operations.feedback(FeedbackRequest(incident_id=name), CONTEXT)
+    assert (answer.muted, answer.verdict) == ({}, None)
+    assert plant.store.feedback.of_equipment("pump-1") == []
 
 
-def told(store: Store) -> list[str]:
-    return [outgoing.topic for _, outgoing in store.outbox.pending(100, 1e12)]
+def test_a_named_fault_counts_and_ends_the_muting(plant: Plant) -> None:
+    name = plant.incident()
+    plant.operations.feedback(FeedbackRequest(incident_id=name, verdict="false_alarm"), CONTEXT)
+    request = FeedbackRequest(incident_id=name, verdict="fault", fault="leak", note="gasket")
+    answer = plant.operations.feedback(request, CONTEXT)
+    assert (answer.muted, answer.confirmed) == ({}, {"leak": 1})
 
 
-def test_a_false_alarm_is_not_told_again_until_it_is_worse(
-    store: Store, casebook: Casebook, operations: Operations
-) -> None:
-    casebook.record([incident("a", IncidentPhase.OPENED, 4.0)])
-    answer = operations.feedback(FeedbackRequest(incident_id="a", verdict="false_alarm"), CONTEXT)
-    assert answer.muted_below == 4.0 * MARGIN
-    before = len(told(store))
-    casebook.record([incident("b", IncidentPhase.OPENED, 4.9)])
-    casebook.record([incident("b", IncidentPhase.CLOSED, 0.5, 1)])
-    assert len(told(store)) == before
-    assert store.jobs.of_incident("b") == []
-    assert store.counters.all()["incidents_muted"] == 1
-    assert store.incidents.get("b") is not None, "kept, though not told"
-    casebook.record([incident("c", IncidentPhase.OPENED, 4.9)])
-    casebook.record([incident("c", IncidentPhase.UPDATED, 5.1, 1)])
-    assert len(told(store)) == before + 1
-    assert len(store.jobs.of_incident("c")) == 1
-    casebook.record([incident("c", IncidentPhase.CLOSED, 0.5, 2)])
-    assert len(told(store)) == before + 2, "who was told of it is told of its end"
-
-
-def test_feedback_is_taken_back(store: Store, casebook: Casebook, operations: Operations) -> None:
-    casebook.record([incident("a", IncidentPhase.OPENED, 4.0)])
-    operations.feedback(FeedbackRequest(incident_id="a", verdict="expected"), CONTEXT)
-    answer = operations.feedback(FeedbackRequest(incident_id="a"), CONTEXT)
-    assert (answer.muted_below, answer.verdict) == (0.0, None)
-    before = len(told(store))
-    casebook.record([incident("b", IncidentPhase.OPENED, 2.0)])
-    assert len(told(store)) == before + 1
-
-
-def test_a_true_one_ends_the_muting(
-    store: Store, casebook: Casebook, operations: Operations
-) -> None:
-    casebook.record([incident("a", IncidentPhase.OPENED, 4.0)])
-    operations.feedback(FeedbackRequest(incident_id="a", verdict="false_alarm"), CONTEXT)
-    casebook.record([incident("b", IncidentPhase.OPENED, 9.0)])
-    later = CommandContext(now=3000.0, response_topic="", correlation_data=None)
-    request = FeedbackRequest(incident_id="b", verdict="fault", fault="leak", note="gasket")
-    answer = operations.feedback(request, later)
-    assert (answer.muted_below, answer.confirmed) == (0.0, {"leak": 1})
+def test_a_baseline_is_held_and_released(plant: Plant) -> None:
+    for on in (True, False):
+        answer = plant.operations.freeze(FreezeRequest(equipment="pump-1", on=on), CONTEXT)
+        assert answer.frozen is on
+        assert plant.detection.status()["pump-1"].held is on
+    with pytest.raises(Impossible, match="no machine 'nobody'"):
+        plant.operations.freeze(FreezeRequest(equipment="nobody"), CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -105,22 +125,19 @@ def test_a_true_one_ends_the_muting(
         (FeedbackRequest(incident_id="a", verdict="fault", fault="rust"), "no fault 'rust'"),
     ],
 )
-def test_what_cannot_be_said_is_refused(
-    casebook: Casebook, operations: Operations, request_: FeedbackRequest, told: str
-) -> None:
-    casebook.record([incident("a", IncidentPhase.OPENED, 4.0)])
+def test_what_cannot_be_said_is_refused(plant: Plant, request_: FeedbackRequest, told: str) -> None:
+    plant.casebook.record([finding("a", 0, IncidentPhase.OPENED)])
     with pytest.raises(Impossible, match=told):
-        operations.feedback(request_, CONTEXT)
+        plant.operations.feedback(request_, CONTEXT)
 
 
-def word(verdict: str, fault: str | None = None, score: float = 2.0, at: float = 1.0) -> Feedback:
+def word(verdict: str, fault: str | None = None, at: float = 1.0) -> Feedback:
     return Feedback(
         incident_id=f"{verdict}-{at}",
         equipment="pump",
         fingerprints=("f",),
         verdict=verdict,  # type: ignore[arg-type]
         fault=fault,
-        score=score,
         opened_at=at,
         given_at=at,
     )
@@ -138,12 +155,9 @@ def test_a_fault_that_operators_named_becomes_more_likely_but_never_sure() -> No
 
 
 @given(st.lists(st.sampled_from(["true", "false_alarm", "expected", "fault"]), max_size=30))
-def test_any_history_gives_a_finite_bound(verdicts: list[str]) -> None:
+def test_any_history_is_counted(verdicts: list[str]) -> None:
     history = [
         word(one, "leak" if one == "fault" else None, at=-i) for i, one in enumerate(verdicts)
     ]
-    bound = muted_below(history, "f")
-    assert 0.0 <= bound <= 2.0 * MARGIN
-    assert muted_below(history, "other") == 0.0
     assert sum(confirmed(history).values()) == verdicts.count("fault")
     assert len(similar(history, "f")) == min(3, len(verdicts))

@@ -6,7 +6,3 @@ CREATE TABLE feedback (
     document    TEXT NOT NULL
 );
 CREATE INDEX feedback_of_equipment ON feedback (equipment, given_at);
-
--- Whether anybody was told of an incident: one that feedback mutes is kept, and told only if it
--- becomes worse.
-ALTER TABLE incidents ADD COLUMN told INTEGER NOT NULL DEFAULT 1;
