@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 from uuid import uuid4
 
 import structlog
 
 from edge_agent import __version__
+from edge_agent.adapterswitch import AdapterSwitch
 from edge_agent.canary import CanaryCase, stored_cases
 from edge_agent.card import Card
 from edge_agent.casebook import Casebook
@@ -69,7 +70,8 @@ BASELINE = "baseline"
 """Kind of the snapshots that hold what detection has learned."""
 CONFIG = "config"
 MODEL = "model"
-CONTROL_TOPICS = ("config/desired", "model/desired", "cmd/+")
+ADAPTER: Literal["adapter"] = "adapter"
+CONTROL_TOPICS = ("config/desired", "model/desired", "adapter/desired", "cmd/+")
 SUBSCRIBED = "subscribed"
 CONTROL_MESSAGES = 200
 CONTROL_MB = 8
@@ -237,6 +239,39 @@ class Agent:
         self._models = ModelRollout(self._memory(MODEL), effects)
         self._worker.switch(self._models.resume())
         loop.run = lambda stop: self._models.run(stop, loop.beat)
+        self._build_adapters(models_dir)
+
+    def _build_adapters(self, models_dir: Path) -> None:
+        """The roll-out that brings adapters to the models."""
+
+        def make(settings: InferenceSection, folder: Path, trial: Path) -> WorkerClient:
+            return WorkerClient(
+                settings,
+                runtime_dir=folder,
+                models_dir=trial,
+                memory_limit_mb=self._governor.worker_memory_mb,
+            )
+
+        folder = self.settings.store.state_dir / "adapter-canary"
+        switch = AdapterSwitch(lambda: self.settings.inference, folder, models_dir, make)
+        effects = ModelEffects(
+            settings=lambda: self.settings,
+            models_dir=lambda: models_dir,
+            check=switch.check,
+            canary=switch.canary,
+            switch=switch.switch,
+            unhealthy=lambda: None,
+            anchors=self._rollout.anchors,
+            kind=ADAPTER,
+            report=lambda report: self._casebook.send(
+                reported_message(self._casebook.root, ADAPTER, report)
+            ),
+            clock_trusted=clock_trusted,
+        )
+        loop = self._supervisor.add("adapters")
+        self._adapters = ModelRollout(self._memory(ADAPTER), effects)
+        switch.switch(self._adapters.resume())
+        loop.run = lambda stop: self._adapters.run(stop, loop.beat)
 
     def _canary_cases(self) -> list[CanaryCase]:
         jobs = self.store.jobs.list(CANARY_JOBS, JobState.DONE)
@@ -434,6 +469,9 @@ class Agent:
                 **({meter: self._on_meter} if meter else {}),
                 own("config/desired"): self._on_desired,
                 own("model/desired"): lambda message: self._models.handle_desired(message.payload),
+                own("adapter/desired"): lambda message: self._adapters.handle_desired(
+                    message.payload
+                ),
                 own("cmd/"): self._on_command,
             },
             acknowledge=self._broker.ack,

@@ -25,13 +25,16 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset(
         {JobState.RUNNING, JobState.SUPERSEDED, JobState.EXPIRED, JobState.QUARANTINED}
     ),
-    JobState.RUNNING: frozenset({JobState.DONE, JobState.QUEUED, JobState.QUARANTINED}),
+    JobState.RUNNING: frozenset(
+        {JobState.DONE, JobState.QUEUED, JobState.QUARANTINED, JobState.EXPIRED}
+    ),
     JobState.DONE: frozenset(),
     JobState.QUARANTINED: frozenset({JobState.QUEUED}),
     JobState.SUPERSEDED: frozenset(),
     JobState.EXPIRED: frozenset({JobState.QUEUED}),
 }
-"""Every legal move. ``RUNNING → QUEUED`` is a retry or the recovery after a crash."""
+"""Every legal move. ``RUNNING → QUEUED`` is a retry or the recovery after a crash; ``RUNNING →
+EXPIRED``: claimed past its time, and answered by the rules."""
 
 
 def check_transition(job_id: str, before: JobState, after: JobState) -> None:

@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 GOVERNOR = "governor"
 """Kind and name of the governor's snapshot."""
 TICK_S = 1.0
-DRAIN_ORDER = ("control", "models", "intake", "diagnosis", "publisher")
+DRAIN_ORDER = ("control", "models", "adapters", "intake", "diagnosis", "publisher")
 """Shutdown follows the pipeline: first nothing comes in, last what is done goes out."""
 
 

@@ -343,6 +343,13 @@ TOPICS = (
         "What became of the model.",
         retained=True,
     ),
+    Topic(
+        "adapter/reported",
+        "adapter-reported",
+        ModelReported,
+        "What became of an adapter.",
+        retained=True,
+    ),
     Topic("cmd/{name}/response", "command-answer", CommandAnswer, "Answer to a command."),
     Topic(
         "config/desired",
@@ -357,6 +364,14 @@ TOPICS = (
         "model-desired",
         DesiredModel | SignedEnvelope,
         "A model from afar.",
+        sent=False,
+        retained=True,
+    ),
+    Topic(
+        "adapter/desired",
+        "adapter-desired",
+        DesiredModel | SignedEnvelope,
+        "An adapter (LoRA) from afar: as a model, its manifest with base_sha256 and task.",
         sent=False,
         retained=True,
     ),

@@ -120,6 +120,7 @@ def main() -> None:
         cards = ROOT / "configs" / "equipment"
         config.write_text(SETTINGS.format(port=broker.endpoint.port, cards=cards))
         ready = run(config, "check").replace(str(cards), "/etc/edge-agent/equipment")
+        ready = ready.replace(str(config), "/etc/edge-agent/edge-agent.toml")
         draw("check", ready.replace(str(folder / "state"), "/var/lib/edge-agent"))
         daemon = start_daemon(folder, config)
         play = "simulate --speed 60 --fault bearing_wear --onset 600 --for 1500 --port"

@@ -22,3 +22,20 @@ def at(when: str) -> dict[str, str]:
         pytest.skip("no libfaketime (apt install libfaketime)")
     start = when if when[0] in "+-" else f"@{when}"
     return {"LD_PRELOAD": str(library), "FAKETIME": start, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+class Clock:
+    """A wall clock that a running process believes in, and that can be set meanwhile."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "faketime"
+        self.set("+0")
+        self.environment = {
+            **{key: value for key, value in at("+0").items() if key != "FAKETIME"},
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1",
+        }
+
+    def set(self, offset: str) -> None:
+        """``+3650d``, ``-3650d``: from now on, seen from the true time."""
+        self._file.write_text(f"{offset}\n")

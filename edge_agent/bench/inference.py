@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,20 @@ STORM = 16
 Report = Callable[[str], None]
 
 
-def question(number: int, schema: dict[str, Any], max_tokens: int) -> dict[str, Any]:
-    """The bench's question ``number``: same card, evidence of its own."""
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """How it is measured."""
+
+    rounds: int
+    context: int
+    greedy: bool
+
+
+def question(
+    number: int, schema: dict[str, Any], max_tokens: int, *, greedy: bool = False
+) -> dict[str, Any]:
+    """The bench's question ``number``: same card, evidence of its own. ``greedy``: always the most
+    probable token, so that what is drawn makes no engine's answer longer than another's."""
     return {
         "system": prompts.SYSTEM,
         "context": prompts.CARD,
@@ -31,6 +44,7 @@ def question(number: int, schema: dict[str, Any], max_tokens: int) -> dict[str, 
         "schema": schema,
         "max_tokens": max_tokens,
         "seed": number,
+        "greedy": greedy,
     }
 
 
@@ -43,6 +57,7 @@ def run_bench(  # noqa: PLR0913 - one argument per setting of the bench
     rounds: int,
     threads: int,
     context: int,
+    greedy: bool = False,
     say: Report,
 ) -> dict[str, Any]:
     """Measure; the result has the keys that ``--json`` prints. ``python`` runs ``llama_server``.
@@ -56,24 +71,26 @@ def run_bench(  # noqa: PLR0913 - one argument per setting of the bench
             contenders[name] = start(
                 name, file, python=interpreter, threads=threads, context=context
             )
-        result = _measure(contenders, tuned or model, rounds, context, say)
-        return {**result, "model": model.name, "our_file": (tuned or model).name}
+        result = _measure(contenders, tuned or model, _Run(rounds, context, greedy), say)
+        names = {"model": model.name, "our_file": (tuned or model).name}
+        return {**result, **names, "greedy": greedy}
     finally:
         for contender in contenders.values():
             contender.close()
 
 
 def _measure(
-    contenders: dict[str, Contender], model: Path, rounds: int, context: int, say: Report
+    contenders: dict[str, Contender], model: Path, run: _Run, say: Report
 ) -> dict[str, Any]:
+    rounds, context = run.rounds, run.context
     asked: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
     for number in range(rounds + 1):
         say("cold" if number == 0 else f"warm, round {number} of {rounds}")
         for name, contender in contenders.items():
-            one = question(number, prompts.SCHEMA, prompts.MAX_TOKENS)
+            one = question(number, prompts.SCHEMA, prompts.MAX_TOKENS, greedy=run.greedy)
             asked[name].append(contender.call({"ask": one}))
     results = {name: _summary(contenders[name], replies) for name, replies in asked.items()}
-    _storm(contenders, results, 1 if rounds < 5 else 2, say)
+    _storm(contenders, results, run, say)
     for name, contender in contenders.items():
         results[name]["resident_mb"] = round(contender.call({"memory": True})["resident_mb"], 1)
     if "llama_server" in contenders:
@@ -122,10 +139,14 @@ def _summary(contender: Contender, replies: list[dict[str, Any]]) -> dict[str, A
 
 
 def _storm(
-    contenders: dict[str, Contender], results: dict[str, dict[str, Any]], attempts: int, say: Report
+    contenders: dict[str, Contender], results: dict[str, dict[str, Any]], run: _Run, say: Report
 ) -> None:
     """Sixteen incidents at once, the best of some attempts taken in turns."""
-    storm = [question(i, prompts.SCHEMA, prompts.MAX_TOKENS) for i in range(100, 100 + STORM)]
+    attempts = 1 if run.rounds < 5 else 2
+    storm = [
+        question(i, prompts.SCHEMA, prompts.MAX_TOKENS, greedy=run.greedy)
+        for i in range(100, 100 + STORM)
+    ]
     for attempt in range(1, attempts + 1):
         for name, contender in contenders.items():
             say(f"{STORM} at once, {name}, {attempt} of {attempts}")

@@ -24,6 +24,9 @@ def inference(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Warm questions to each engine.")] = 7,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each engine.")] = 2,
+    greedy: Annotated[
+        bool, typer.Option("--greedy", help="Always the most probable token; answers repeat.")
+    ] = False,
     context: Annotated[int, typer.Option(min=512, help="Context of each engine, tokens.")] = 4096,
     models_dir: Annotated[Path, typer.Option(help="Where added models lie.")] = MODELS_DIR,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -44,6 +47,7 @@ def inference(
             rounds=rounds,
             threads=threads,
             context=context,
+            greedy=greedy,
             say=say,
         )
     if as_json:

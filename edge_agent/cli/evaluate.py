@@ -32,7 +32,7 @@ def detect(
     runs: Annotated[bool, typer.Option("--runs", help="Show each run as well.")] = False,
 ) -> None:
     """Stream labelled recordings through detection and compare with the truth."""
-    from edge_agent.evaluation.dataset import find_datasets
+    from edge_agent.evaluation.dataset import Run, find_datasets
     from edge_agent.evaluation.detection import judge_set, report_set, tally
     from edge_agent.evaluation.picture import draw
 
@@ -40,11 +40,12 @@ def detect(
     pages = []
     for dataset in find_datasets(folder):
         verdicts = []
-        for one in judge_set(dataset, warmup):
+        left_out: list[Run] = []
+        for one in judge_set(dataset, warmup, left_out.append):
             verdicts.append(one)
             if plot is not None:
                 pages.append(one)
-        report = report_set(dataset, verdicts)
+        report = report_set(dataset, verdicts, left_out)
         if runs:
             report["per_run"] = [
                 {"name": one.run.name, "learned_from": one.learned_from, **tally([one]).report()}
@@ -79,10 +80,19 @@ def _show(report: dict[str, object]) -> None:
     table.add_column("name")
     for key in keys:
         table.add_column(key.replace("_", " "), justify="right")
-    rows = [report, *report.get("per_run", [])]  # type: ignore[misc]
+    halves = report["halves"].items()  # type: ignore[attr-defined]
+    rows = [report, *({"name": f"half {name}", **half} for name, half in halves)]
+    rows += report.get("per_run", [])  # type: ignore[arg-type]
     for row in rows:
         table.add_row(str(row["name"]), *("" if row.get(k) is None else str(row[k]) for k in keys))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    left_out = report["runs_left_out"]
+    if isinstance(left_out, list) and left_out:
+        console.print(
+            f"{len(left_out)} runs with {report['events_left_out']} events left out, since there "
+            f"is nothing normal to learn from: {', '.join(left_out)}"
+        )
 
 
 @app.command()

@@ -14,7 +14,7 @@ from edge_agent.config.broker import MqttSection
 from edge_agent.streaming import Client
 
 ACKNOWLEDGED_S = 10.0
-REPORTS = ("config/reported", "model/reported", "status")
+REPORTS = ("config/reported", "model/reported", "adapter/reported", "status")
 QUIET_S = 1.0
 """The retained reports are taken as complete once none came for this long."""
 MAX_AGENTS = 100_000
@@ -30,6 +30,7 @@ class FleetLink:
         self._heard_at = time.monotonic()
         self._reports: dict[str, dict[str, Any]] = {}
         self._models: dict[str, dict[str, Any]] = {}
+        self._adapters: dict[str, dict[str, Any]] = {}
         self._online: dict[str, bool] = {}
 
     def __enter__(self) -> FleetLink:
@@ -54,13 +55,15 @@ class FleetLink:
         if not isinstance(document, dict):
             return
         with self._news:
-            known = len(self._reports) + len(self._models) + len(self._online)
-            if known >= 3 * MAX_AGENTS:
+            known = len(self._reports) + len(self._models) + len(self._adapters) + len(self._online)
+            if known >= 4 * MAX_AGENTS:
                 return
             if kind == "status":
                 self._online[agent] = document.get("state") == "online"
             elif kind == "model/reported":
                 self._models[agent] = document
+            elif kind == "adapter/reported":
+                self._adapters[agent] = document
             else:
                 self._reports[agent] = document
             self._heard_at = time.monotonic()
@@ -77,6 +80,12 @@ class FleetLink:
         """Agent id → what it reports of its model roll-out."""
         with self._news:
             return dict(self._models)
+
+    @property
+    def adapters(self) -> dict[str, dict[str, Any]]:
+        """Agent id → what it reports of its adapter roll-out."""
+        with self._news:
+            return dict(self._adapters)
 
     @property
     def online(self) -> dict[str, bool]:

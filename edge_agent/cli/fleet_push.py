@@ -54,7 +54,7 @@ class Push:
     stop_on: tuple[str, ...]
     timeout_s: float
     what: str = "config"
-    """``config`` or ``model``."""
+    """``config``, ``model`` or ``adapter``."""
 
 
 def push(
@@ -113,6 +113,9 @@ def push_model(
         Path | None, typer.Argument(help="Manifest (TOML or JSON): name, source, sha256, size …")
     ] = None,
     restore: Annotated[bool, typer.Option(help="Back to the model before.")] = False,
+    adapter: Annotated[
+        bool, typer.Option(help="With --restore: back to the adapter before.")
+    ] = False,
     agent: Agents = None,
     group: Group = None,
     revision: Annotated[int | None, typer.Option(help="Default: above all seen so far.")] = None,
@@ -128,7 +131,10 @@ def push_model(
     prefix: Prefix = "edge",
     as_json: AsJson = False,
 ) -> None:
-    """Push a model to gateways, in waves, and halt where one of them takes it back."""
+    """Push a model to gateways, in waves, and halt where one of them takes it back.
+
+    A manifest with base_sha256 and task is an adapter; to take one back: --restore --adapter.
+    """
     from edge_agent.config.load import validate
     from edge_agent.rollout.model_document import ModelManifest
 
@@ -138,18 +144,20 @@ def push_model(
     if manifest is not None:
         checked = validate(ModelManifest, read_document(manifest), where=str(manifest))
         content = {"model": checked.model_dump(mode="json")}
+        adapter = checked.is_adapter
+    kind = "adapter" if adapter else "model"
     with connect(config, host, port, prefix) as link:
         link.settle()
         agents = targets(link, agent, group)
-        number = revision or next_revision(link.models.get(one, {}) for one in agents)
+        number = revision or next_revision(_reports(link, kind).get(one, {}) for one in agents)
 
         def body_for(one: str) -> dict[str, Any]:
             addressee = {"group": group} if group is not None else {"agent": one}
-            return {"kind": "model", **addressee, "revision": number, **content}
+            return {"kind": kind, **addressee, "revision": number, **content}
 
         waves = plan_waves(agents, [canary, *(then or [])])
         sealed = sealer(key, key_name)
-        plan = Push(waves, body_for, sealed, _stops(stop_on), timeout_s, "model")
+        plan = Push(waves, body_for, sealed, _stops(stop_on), timeout_s, kind)
         finish(number, agents, run_push(link, plan, _narrator(as_json)), as_json=as_json)
 
 
@@ -275,7 +283,7 @@ def finish(
 
 
 def _reports(link: FleetLink, what: str) -> dict[str, dict[str, Any]]:
-    return link.models if what == "model" else link.reports
+    return {"model": link.models, "adapter": link.adapters}.get(what, link.reports)
 
 
 def _stops(stop_on: Sequence[str] | None) -> tuple[str, ...]:

@@ -141,35 +141,33 @@ def verify(model: str, models_dir: ModelsDir = DEFAULT_DIR, as_json: Json = Fals
 
 @app.command()
 def plan(
-    model: str,
+    model: Annotated[
+        str | None, typer.Argument(help="Catalogue name or GGUF file; absent: the largest.")
+    ] = None,
     context: Annotated[int, typer.Option(help="Context, tokens.")] = 4096,
-    kv_type: Annotated[str, typer.Option(help="f16 or q8_0.")] = "f16",
+    kv_type: Annotated[
+        str, typer.Option(help="f16, q8_0 or auto: 8 bit where 16 would cut the context.")
+    ] = "auto",
     memory_mb: Annotated[int, typer.Option(help="Limit, MB; 0: none.")] = 0,
     models_dir: ModelsDir = DEFAULT_DIR,
     as_json: Json = False,
 ) -> None:
-    """Say what a model will take in memory, before it is loaded."""
-    from dataclasses import asdict
+    """Say what a model will take in memory and about how fast it will be, before it is loaded.
 
-    from edge_agent.inference.catalog import resolve
-    from edge_agent.inference.gguf import read_header
-    from edge_agent.inference.plan import KV_BYTES, fit
+    Without a model, the largest of the catalogue that is here and fits is chosen, and the others
+    are told with the reason. Exit codes: 0 one fits, 78 none does.
+    """
+    from edge_agent.cli.model_plan import foreseen, ladder, show_plan
 
-    if kv_type not in KV_BYTES:
-        raise typer.BadParameter(f"{kv_type!r}; allowed: {', '.join(KV_BYTES)}")
-    header = read_header(resolve(model, models_dir).path)
-    result = fit(header, context, kv_type, memory_mb or float("inf"))
+    limit = memory_mb or float("inf")
+    others: list[dict[str, str]] = []
+    if model is None:
+        model, others = ladder(models_dir, context, limit)
+    document = foreseen(model, models_dir, context, kv_type, limit)
     if as_json:
-        typer.echo(json.dumps({"model": model, **asdict(result), "total_mb": result.total_mb}))
-        return
-    parts = {
-        "weights": result.weights,
-        f"KV cache, {result.context} tokens": result.kv,
-        "compute buffers": result.compute,
-        "process": result.process,
-        "total": result.total,
-    }
-    _table(model, ["part", "MB"], [[name, f"{size / 1e6:.1f}"] for name, size in parts.items()])
+        typer.echo(json.dumps({**document, "others": others}))
+    else:
+        show_plan(document, others)
 
 
 @app.command()

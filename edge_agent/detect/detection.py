@@ -41,6 +41,11 @@ class Detection:
         """How each machine stands."""
         return {name: machine.status() for name, machine in self._machines.items()}
 
+    def score(self, equipment: str) -> float:
+        """The machine's score now, 1.0 opens; 0 for one that is unknown or still learned."""
+        machine = self._machines.get(equipment)
+        return machine.score if machine else 0.0
+
     def current(self, equipment: str) -> Finding | None:
         """Evidence as of now; None for a machine that is unknown or still learned."""
         machine = self._machines.get(equipment)

@@ -63,6 +63,10 @@ def _direction(tracker: Tracker, index: int, sigma: float) -> Direction:
         return Direction.MISSING
     if tracker.frozen()[index]:
         return Direction.FROZEN
+    if tracker.limits is not None:
+        side = tracker.limits.side(tracker.levels())[index]
+        if side:
+            return Direction.UP if side > 0 else Direction.DOWN
     # Three spreads are nothing for a temperature that wanders by ten in normal operation.
     notable = abs(sigma) * float(tracker.profile.weight[index]) >= NOTABLE_SIGMA
     shifted = notable or (abs(sigma) >= 1.0 and float(tracker.shift_scores()[index]) >= 1.0)

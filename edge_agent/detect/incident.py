@@ -42,8 +42,11 @@ TABLE: dict[tuple[State, Event], State] = {
 }
 """Every legal move."""
 
-OPEN_ROWS = 8
-"""Rows above the threshold before an incident opens."""
+OPEN_ROWS = 6
+"""Rows above the threshold before an incident opens, and besides:"""
+EVIDENCE, EVIDENCE_ABOVE, EVIDENCE_MOST = 2.0, 0.8, 3.0
+"""So much must have been gathered above this score, a row counting as a score of three at most (a
+cumulative sum, Page 1954): what only just passes the threshold must do so for longer."""
 CLOSE_ROWS = 10
 """Rows below half the threshold before it closes."""
 CLOSE_BELOW = 0.5
@@ -67,22 +70,27 @@ class Hysteresis:
     """Rows since the last move."""
     peak: float = 0.0
     """Highest score since the last move."""
+    evidence: float = 0.0
+    """Gathered while no incident is open."""
 
     def move(self, event: Event) -> None:
         """One legal move. Raises ``IllegalTransition`` otherwise and changes nothing."""
         after = TABLE.get((self.state, event))
         if after is None:
             raise IllegalTransition(f"an incident that is {self.state} cannot have {event}")
-        self.state, self.peak = after, 0.0
+        self.state, self.peak, self.evidence = after, 0.0, 0.0
         self.above = self.below = self.fallen = self.rows = 0
 
     def step(self, score: float, settles: bool = True) -> Event | None:
         """Take one row's score (1.0 is the threshold); the event that it caused, already made.
-        ``settles``: what lasts becomes the new normal."""
+        ``settles``: what lasts, or fell and stays so, becomes the new normal."""
         self.rows += 1
         self.above = self.above + 1 if score >= 1.0 else 0
         self.below = self.below + 1 if score < CLOSE_BELOW else 0
         self.peak = max(self.peak, score)
+        if self.state is not State.OPEN:
+            more = min(score, EVIDENCE_MOST) - EVIDENCE_ABOVE
+            self.evidence = max(0.0, self.evidence + more)
         self.fallen = self.fallen + 1 if score < FALLEN * self.peak else 0
         event = self._event(settles)
         if event is not None:
@@ -93,10 +101,10 @@ class Hysteresis:
         if self.state is State.OPEN:
             if self.below >= CLOSE_ROWS:
                 return Event.RECOVERED
-            if self.fallen >= FALLEN_ROWS:
+            if settles and self.fallen >= FALLEN_ROWS:
                 return Event.SUBSIDED
             return Event.SETTLED if settles and self.rows >= SETTLE_ROWS else None
-        if self.above >= OPEN_ROWS:
+        if self.above >= OPEN_ROWS and self.evidence >= EVIDENCE:
             return Event.DEVIATED
         if self.state is State.COOLING and self.rows >= COOLING_ROWS:
             return Event.COOLED

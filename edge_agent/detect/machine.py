@@ -14,11 +14,12 @@ from edge_agent.config.detect import DetectSection
 from edge_agent.detect.evidence import compose, fingerprint, origin_of
 from edge_agent.detect.feedback import Feedback, Opinion
 from edge_agent.detect.incident import Event, Hysteresis, State
+from edge_agent.detect.limits import Limits, limits_of
 from edge_agent.detect.profile import Floats, learn
 from edge_agent.detect.rows import Row, RowAssembler
-from edge_agent.detect.silence import Silence
+from edge_agent.detect.silence import Silence, fell_silent, speaks_again
 from edge_agent.detect.tracker import Tracker
-from edge_agent.finding import Direction, Finding, IncidentPhase, Origin, SignalEvidence, Window
+from edge_agent.finding import Finding, IncidentPhase, SignalEvidence, Window
 from edge_agent.telemetry import Reading
 
 SETTLE_ROWS = 20
@@ -126,7 +127,13 @@ class Machine:
         if not self.silence.silent(self.rows, now) or self.silent or self.tracker is None:
             return None
         self.changed = True
-        self.silent = self._silence(self.tracker)
+        self.silent = fell_silent(
+            self.equipment,
+            self._incident_id(self.at, "silent"),
+            self.at,
+            self.silence.usual_s,
+            self._evidence(self.tracker),
+        )
         return self.silent
 
     def current(self) -> Finding | None:
@@ -142,8 +149,16 @@ class Machine:
         known = self.card.signals.get(signal) if self.card else None
         return known.physical if known else None
 
+    def card_limits(self) -> Limits | None:
+        """The usual ranges that the card gives for the signals that came so far."""
+        known = self.card.signals if self.card else {}
+        return limits_of(
+            [known[name].normal if name in known else None for name in self.assembler.signals]
+        )
+
     def _row(self, row: Row) -> list[Finding]:
         back = self._back(row.at)
+        elapsed = row.at - self.at if self.rows else 0.0
         self.rows += 1
         self.at = row.at
         self.silence.row(row.at)
@@ -154,7 +169,7 @@ class Machine:
             self._learn(row)
             return back
         inside = self.hysteresis.state is State.OPEN
-        self.tracker.step(row.values, row.fresh, row.broken, inside, self.held)
+        self.tracker.step(row.values, row.fresh, row.broken, inside, self.held, elapsed)
         self.score = self._score(self.tracker)
         return back + self._judge(self.tracker)
 
@@ -167,7 +182,10 @@ class Machine:
         self.learning.append(row.values)
         if len(self.learning) >= self._settings.learn_rows:
             rows = np.array(self.learning)
-            self.tracker = Tracker.begin(learn(rows), rows)
+            self.tracker = Tracker.begin(
+                learn(rows), rows, process=self.card is not None and self.card.kind == "process"
+            )
+            self.tracker.limits = self.card_limits()
             self.since = np.full(size, np.nan)
             self.learning = []
 
@@ -178,18 +196,18 @@ class Machine:
 
     def _score(self, tracker: Tracker) -> float:
         spread = tracker.spread_scores()
-        instrument = tracker.frozen() | tracker.missing() | tracker.absurd()
-        spread[instrument] = INSTRUMENT_SCORE
+        instruments = tracker.instruments()
+        if instruments is not None:
+            spread[instruments] = INSTRUMENT_SCORE
         each = np.maximum(tracker.shift_scores(), spread) * self._settings.sensitivity
         deviating = each >= SINCE_SCORE
         self.since[~deviating] = np.nan
         self.since[deviating & np.isnan(self.since)] = self.at
+        together = tracker.energy_score() * self._settings.sensitivity
         if self.hysteresis.state is not State.OPEN:
-            together = tracker.energy_score() * self._settings.sensitivity
             return max(float(each.max()), together, 0.0)
         shift = tracker.incident_score(self.hysteresis.rows)
-        together = tracker.energy_score()
-        return max(shift, float(spread.max()), together) * self._settings.sensitivity
+        return max(max(shift, float(spread.max())) * self._settings.sensitivity, together)
 
     def _judge(self, tracker: Tracker) -> list[Finding]:
         if self.dismissed:
@@ -197,7 +215,9 @@ class Machine:
             event: Event | None = Event.DISMISSED
             self.dismissed = False
         else:
-            event = self.hysteresis.step(self._heard(tracker), settles=not self.held)
+            event = self.hysteresis.step(
+                self._heard(tracker), settles=not (self.held or tracker.lasts)
+            )
         match event:
             case Event.DEVIATED:
                 return [self._opened(tracker)]
@@ -234,32 +254,16 @@ class Machine:
         if self.silent is None:
             return []
         before, self.silent = self.silent, None
-        known = {"phase": IncidentPhase.CLOSED, "at": at, "closed_at": at, "sequence": 1}
-        window = Window(start=before.opened_at, end=at)
-        return [before.model_copy(update={**known, "window": window})]
-
-    def _silence(self, tracker: Tracker) -> Finding:
-        usual = f"{self.silence.usual_s:.3g} s"
-        evidence = tuple(
-            one.model_copy(update={"direction": Direction.MISSING, "since": self.at})
-            for one in self._evidence(tracker)
-        )
-        return Finding(
-            incident_id=self._incident_id(self.at, "silent"),
-            phase=IncidentPhase.OPENED,
-            equipment=self.equipment,
-            opened_at=self.at,
-            at=self.at,
-            score=INSTRUMENT_SCORE,
-            origin=Origin.SENSOR,
-            reason=f"nothing comes from {self.equipment} any more; usual is a row every {usual}",
-            window=Window(start=self.at, end=self.at),
-            evidence=evidence,
-            fingerprint=f"{self.equipment}|silent",
-        )
+        return [speaks_again(before, at)]
 
     def _evidence(self, tracker: Tracker) -> tuple[SignalEvidence, ...]:
         baseline = self.opening_baseline if self.opening_baseline is not None else tracker.slow
+        outside = np.zeros(len(baseline), np.bool_)
+        outside[: len(tracker.last)] = tracker.range_scores() >= 1.0
+        if outside.any():
+            baseline = np.where(
+                outside, np.pad(tracker.custom.mean, (0, len(tracker.last))), baseline
+            )
         return compose(tracker, self.assembler.signals, baseline, self.since, self.at, self.card)
 
     def _opened(self, tracker: Tracker) -> Finding:

@@ -27,8 +27,11 @@ needs no following, and a slow fault in it is not swallowed."""
 LEAST_NOISE = 0.15
 WEIGHT_POWER = 0.75
 """A channel's weight is its noise ratio, at least ``LEAST_NOISE``, to this power."""
-DOUBT = 2.0
-"""With so many independent values a learned variance counts double, with many more as it is."""
+RESIDUAL_WEIGHT = 0.9
+"""A residual counts less than its signal: it errs as the model of the neighbours errs."""
+DOUBT, DOUBT_POWER = 3.0, 3
+"""With so many independent values a learned variance counts double; with three times as many it
+counts nearly as it is, with a single one 28 times."""
 CHANNEL_FLOOR = 0.15
 """Smallest spread of a tracking difference that is believed, in units of its white-noise value."""
 
@@ -60,8 +63,11 @@ class Profile:
 
     def scaled(self, values: Floats) -> Floats:
         """(S,) values, none NaN among active ones, in robust standard deviations."""
-        scaled = (values - self.center) / self.scale * self.active
-        return np.minimum(np.maximum(scaled, -CLIP), CLIP)
+        scaled = values - self.center
+        scaled /= self.scale
+        scaled *= self.active
+        np.maximum(scaled, -CLIP, out=scaled)
+        return np.minimum(scaled, CLIP, out=scaled)
 
     def channels(self, scaled: Floats) -> Floats:
         """(S,) scaled values → (2 S,) scaled values and residuals."""
@@ -98,7 +104,8 @@ def learn(rows: Floats) -> Profile:
         scale=scale,
         active=active,
         partial=partial.astype(np.float32),
-        weight=np.where(both, np.maximum(trust, LEAST_NOISE) ** WEIGHT_POWER, 0.0),
+        weight=np.where(both, np.maximum(trust, LEAST_NOISE) ** WEIGHT_POWER, 0.0)
+        * np.repeat((1.0, RESIDUAL_WEIGHT), size),
         follow=follow,
         variance=variance,
         roughness=np.maximum((np.diff(scaled, axis=0) ** 2).mean(axis=0), 1e-6),
@@ -151,7 +158,7 @@ def _tracking(channels: Floats, noise: Floats, follow: Floats) -> tuple[Floats, 
     # The difference forgets in about 1 / FAST rows each way: few rows hold few independent values
     # of it, and a variance from few values must be believed less (as in a t-test).
     independent = max(1.0, (len(channels) - burn_in) * FAST / 2)
-    seen = squares / max(1, len(channels) - burn_in) * (1 + (DOUBT / independent) ** 2)
+    seen = squares / max(1, len(channels) - burn_in) * (1 + (DOUBT / independent) ** DOUBT_POWER)
     white = noise * channels.var(axis=0) * (FAST / (2 - FAST) + follow / (2 - follow))
     floor = CHANNEL_FLOOR**2 * FAST / (2 - FAST)
     return np.maximum(np.maximum(seen, white), floor), fast, slow

@@ -8,8 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge_agent.finding import (
+    Direction,
+    Finding,
+    IncidentPhase,
+    Origin,
+    SignalEvidence,
+    Window,
+)
+
 LEAST_S, PERIODS = 60.0, 20.0
 """So long, and so many usual distances between rows, must nothing come."""
+SCORE = 1.2
+"""Score of a silence: enough to open."""
 MEMORY = 0.05
 """Weight of the newest distance between rows in the usual one."""
 
@@ -42,3 +53,41 @@ class Silence:
             self.rows_seen, self.since = rows, now
             return False
         return self.usual_s > 0 and now - self.since >= max(LEAST_S, PERIODS * self.usual_s)
+
+
+def fell_silent(
+    equipment: str,
+    incident_id: str,
+    at: float,
+    usual_s: float,
+    evidence: tuple[SignalEvidence, ...],
+) -> Finding:
+    """The incident of a machine whose last row came at source time ``at``; ``evidence`` as of
+    then, ``usual_s`` the usual distance between its rows."""
+    missing = {"direction": Direction.MISSING, "since": at}
+    return Finding(
+        incident_id=incident_id,
+        phase=IncidentPhase.OPENED,
+        equipment=equipment,
+        opened_at=at,
+        at=at,
+        score=SCORE,
+        origin=Origin.SENSOR,
+        reason=f"nothing comes from {equipment} any more; usual is a row every {usual_s:.3g} s",
+        window=Window(start=at, end=at),
+        evidence=tuple(one.model_copy(update=missing) for one in evidence),
+        fingerprint=f"{equipment}|silent",
+    )
+
+
+def speaks_again(before: Finding, at: float) -> Finding:
+    """The end of that incident, with the row of source time ``at``."""
+    return before.model_copy(
+        update={
+            "phase": IncidentPhase.CLOSED,
+            "at": at,
+            "closed_at": at,
+            "sequence": before.sequence + 1,
+            "window": Window(start=before.opened_at, end=at),
+        }
+    )

@@ -8,16 +8,18 @@ import msgspec
 import numpy as np
 import structlog
 
+from edge_agent.detect.custom import Custom
 from edge_agent.detect.feedback import Muted, Opinion
 from edge_agent.detect.incident import Hysteresis, State
 from edge_agent.detect.machine import Machine
+from edge_agent.detect.plant import Plant
 from edge_agent.detect.profile import Profile
 from edge_agent.detect.tracker import Tracker
 from edge_agent.finding import Finding
 
 log = structlog.get_logger(__name__)
 
-VERSION = 3
+VERSION = 4
 _PROFILE = (
     "center",
     "scale",
@@ -45,6 +47,8 @@ _TRACKER = (
     "gone",
     "bad",
 )
+_PLANT = ("center", "spread", "precision", "usual", "level")
+_CUSTOM = ("mean", "variance", "seen")
 
 
 class Packed(msgspec.Struct):
@@ -57,10 +61,13 @@ class Packed(msgspec.Struct):
     learning: bytes
     profile: dict[str, bytes]
     tracker: dict[str, bytes]
+    custom: dict[str, bytes]
+    plant: dict[str, bytes]
     since: bytes
     state: str
     counts: tuple[int, int, int, int]
     peak: float
+    evidence: float
     incident: bytes
     opening_baseline: bytes
     held: bool = False
@@ -83,10 +90,15 @@ def dump(machine: Machine) -> bytes:
         if tracker
         else {},
         tracker={name: _raw(getattr(tracker, name)) for name in _TRACKER} if tracker else {},
+        custom={name: _raw(getattr(tracker.custom, name)) for name in _CUSTOM} if tracker else {},
+        plant={name: _raw(getattr(tracker.plant, name)) for name in _PLANT}
+        if tracker and tracker.plant
+        else {},
         since=_raw(machine.since),
         state=str(hysteresis.state),
         counts=(hysteresis.above, hysteresis.below, hysteresis.fallen, hysteresis.rows),
         peak=hysteresis.peak,
+        evidence=hysteresis.evidence,
         incident=machine.incident.model_dump_json().encode() if machine.incident else b"",
         opening_baseline=b""
         if machine.opening_baseline is None
@@ -132,12 +144,21 @@ def _fill(machine: Machine, packed: Packed) -> None:
     for signal in packed.signals:
         machine.assembler.know(signal, machine.limits(signal))
     machine.tracker = tracker
+    if tracker is not None:
+        tracker.limits = machine.card_limits()
     machine.learning = list(learning)
     machine.rows, machine.at, machine.since = packed.rows, packed.at, since
-    machine.hysteresis = Hysteresis(state, *packed.counts, peak=packed.peak)
+    machine.hysteresis = Hysteresis(
+        state, *packed.counts, peak=packed.peak, evidence=packed.evidence
+    )
     machine.incident = incident
     machine.held, machine.silent = packed.held, silent
     machine.feedback.muted = muted
+    machine.dismissed = (
+        state is State.OPEN
+        and incident is not None
+        and machine.feedback.dismisses(incident.fingerprint)
+    )
     machine.silence.usual_s = packed.usual_s
     if packed.opening_baseline:
         machine.opening_baseline = _array(packed.opening_baseline, np.float64, (2 * size,))
@@ -155,10 +176,15 @@ def _tracker(packed: Packed, size: int) -> Tracker:
         "peaks": (2 * size,),
         "energy": (2,),
         "age": (1,),
+        "seen": (2,),
+        "precision": (size, size),
+        "usual": (2,),
+        "level": (1,),
     }
     kinds: dict[str, type] = {
         "active": np.bool_,
         "partial": np.float32,
+        "precision": np.float32,
         "age": np.int64,
         "still": np.int64,
         "longest_still": np.int64,
@@ -169,8 +195,16 @@ def _tracker(packed: Packed, size: int) -> Tracker:
     def read(source: dict[str, bytes], name: str) -> Any:  # noqa: ANN401 - by name
         return _array(source[name], kinds.get(name, np.float64), shapes.get(name, (size,)))
 
+    # Of the range the variance is per signal, of the tracker per channel.
+    custom = Custom(
+        mean=read(packed.custom, "mean"),
+        variance=_array(packed.custom["variance"], np.float64, (size,)),
+        seen=read(packed.custom, "seen"),
+    )
     profile = Profile(**{name: read(packed.profile, name) for name in _PROFILE})
-    return Tracker(profile, **{name: read(packed.tracker, name) for name in _TRACKER})
+    plant = Plant(**{name: read(packed.plant, name) for name in _PLANT}) if packed.plant else None
+    moving = {name: read(packed.tracker, name) for name in _TRACKER}
+    return Tracker(profile, custom=custom, plant=plant, **moving)
 
 
 def _square(machine: Machine) -> np.ndarray[Any, Any]:

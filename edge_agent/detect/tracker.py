@@ -8,12 +8,15 @@ of deviating channels nearly stands still, so that a fault does not become the n
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.detect.custom import Custom
+from edge_agent.detect.limits import Limits
+from edge_agent.detect.plant import Plant, learn_plant
 from edge_agent.detect.profile import FAST, Floats, Profile
 
 THRESHOLD = 5.0
@@ -35,6 +38,8 @@ that each moved a little."""
 ROUGH = 12.0
 """Ratio of a signal's short-term roughness to its normal one that makes the spread score 1.0."""
 ROUGH_RATE = 1 / 20
+STILL_ROWS, GONE_ROWS, ABSURD_ROWS = 30, 60, 5
+"""Rows after which a signal counts as frozen (at the least), as missing, as absurd."""
 
 
 @dataclass(slots=True)
@@ -64,11 +69,26 @@ class Tracker:
     """(S,) rows since the last believable value."""
     bad: NDArray[np.int64]
     """(S,) rows in a row with an absurd value."""
+    custom: Custom
+    plant: Plant | None
+    """None for a machine that does not keep to one operating point."""
+    limits: Limits | None = None
+    """What the card says; not part of a snapshot, since the card may change."""
+    _scores: Floats | None = field(default=None, init=False)
+    _whole: bool = field(default=False, init=False)
+    """Every signal came with the last row."""
+    _spreads: Floats = field(init=False)
+    """(S,) what turns roughness into a score: 0 for signals that it says nothing of."""
+
+    def __post_init__(self) -> None:
+        self._spreads = self._noisy() / ROUGH
 
     @classmethod
-    def begin(cls, profile: Profile, rows: Floats) -> Tracker:
-        """Start from the learning rows: their end is now, and the baseline."""
+    def begin(cls, profile: Profile, rows: Floats, process: bool = False) -> Tracker:
+        """Start from the learning rows: their end is now, and the baseline. ``process``: the card
+        says that it is a plant under control."""
         size = len(profile.center)
+        scaled = profile.scaled(_held(rows))
         return cls(
             profile=profile,
             fast=profile.fast.copy(),
@@ -84,6 +104,8 @@ class Tracker:
             longest_still=_longest_rests(rows),
             gone=np.zeros(size, np.int64),
             bad=np.zeros(size, np.int64),
+            custom=Custom.begin(scaled),
+            plant=learn_plant(scaled, profile.active, process),
         )
 
     def step(
@@ -93,57 +115,123 @@ class Tracker:
         broken: NDArray[np.bool_],
         inside: bool,
         held: bool = False,
+        elapsed: float = 0.0,
     ) -> None:
-        """Take one row. ``inside``: an incident is open; ``held``: the baseline stays as it is."""
-        values = np.where(np.isfinite(values), values, self.last)
-        self.gone = np.where(fresh, 0, self.gone + 1)
-        self.bad = np.where(broken, self.bad + 1, np.where(fresh, 0, self.bad))
-        self.still = np.where(fresh & (values != self.last), 0, self.still + fresh)
-        scaled = self.profile.scaled(values)
-        step = (scaled - self.recent[1]) ** 2 / self.profile.roughness
-        self.rough += ROUGH_RATE * (np.minimum(step, 100.0) - self.rough) * fresh
-        self.last = values
-        low, high = self.recent.min(axis=0), self.recent.max(axis=0)
-        # The median of three: a single spike says nothing of the machine.
-        channels = self.profile.channels(np.maximum(low, np.minimum(high, scaled)))
-        self.recent[0] = self.recent[1]
-        self.recent[1] = scaled
+        """Take one row. ``inside``: an incident is open; ``held``: the baseline stays as it is;
+        ``elapsed``: source seconds since the row before."""
+        channels = self._channels(self._arrived(values, fresh, broken), fresh)
         self.fast += FAST * (channels - self.fast)
         difference = self.fast - self.slow
-        if held:
-            return
+        if not held:
+            self.custom.follow(channels[: len(values)], elapsed)
+            self.slow += self._rate(difference, inside) * (channels - self.slow)
+            if not inside:
+                bounded = np.minimum(difference * difference, 9.0 * self.variance)
+                self.variance += ADAPT * (bounded - self.variance)
+        self._scores = self._weigh()
+        if not (held or inside):
+            self._follow_energy()
+
+    def _arrived(
+        self, values: Floats, fresh: NDArray[np.bool_], broken: NDArray[np.bool_]
+    ) -> Floats:
+        """(S,) the row's values, held ones where none came; counts what did not come or move."""
+        if fresh.all():
+            if not self._whole:
+                self.gone[:] = 0
+                self.bad[:] = 0
+                self._whole = True
+            self.still += 1
+        else:
+            self._whole = False
+            values = np.where(np.isfinite(values), values, self.last)
+            self.gone = np.where(fresh, 0, self.gone + 1)
+            self.bad = np.where(broken, self.bad + 1, np.where(fresh, 0, self.bad))
+            self.still += fresh
+        # A value that did not come is the last one, so that it never counts as moved.
+        self.still[values != self.last] = 0
+        self.last = values
+        return values
+
+    def _channels(self, values: Floats, fresh: NDArray[np.bool_]) -> Floats:
+        """(2 S,) the row's channels, from the median of its last three values: a single spike
+        says nothing of the machine."""
+        scaled = self.profile.scaled(values)
+        before, last = self.recent
+        step = scaled - last
+        step *= step
+        step /= self.profile.roughness
+        np.minimum(step, 100.0, out=step)
+        self.rough += ROUGH_RATE * (step - self.rough) * fresh
+        if self.plant is not None:
+            self.plant.step(scaled)
+        middle = np.maximum(np.minimum(before, last), np.minimum(np.maximum(before, last), scaled))
+        before[:] = last
+        last[:] = scaled
+        return self.profile.channels(middle)
+
+    def _rate(self, difference: Floats, inside: bool) -> Floats:
+        """(2 S,) how fast each channel's baseline follows now."""
         rate = self.profile.follow
-        if self.age[0] < OLD and not inside:
-            self.age += 1
-            rate = np.maximum(rate, 1.0 / (YOUNG + self.age[0]))
         if inside:
             bound = 0.5 * THRESHOLD * np.sqrt(self.variance)
             deviating = np.abs(difference) * self.profile.weight > bound
-            rate = np.where(deviating, rate / SLOWER, rate)
-        self.slow += rate * (channels - self.slow)
-        if not inside:
-            bounded = np.minimum(difference**2, 9.0 * self.variance)
-            self.variance += ADAPT * (bounded - self.variance)
-            self._follow_energy()
+            return np.asarray(np.where(deviating, rate / SLOWER, rate))
+        if self.age[0] < OLD:
+            self.age += 1
+            return np.asarray(np.maximum(rate, 1.0 / (YOUNG + self.age[0])))
+        return rate
 
     def channel_scores(self) -> Floats:
         """(2 S,) distance of each channel from its baseline; 1.0 is the threshold."""
-        distance = np.abs(self.fast - self.slow) * self.profile.weight
-        return distance / (THRESHOLD * np.sqrt(self.variance))
+        if self._scores is None:
+            self._scores = self._weigh()
+        return self._scores
+
+    def _weigh(self) -> Floats:
+        distance = np.abs(self.fast - self.slow)
+        distance *= self.profile.weight
+        distance /= THRESHOLD * np.sqrt(self.variance)
+        return distance
 
     def shift_scores(self) -> Floats:
         """(S,) score of each signal's shift in mean, itself or against its neighbours."""
         scores = self.channel_scores()
         size = len(self.last)
-        return np.maximum(scores[:size], scores[size:])
+        shifts = np.maximum(scores[:size], scores[size:])
+        if self.custom.known:
+            np.maximum(shifts, self.range_scores(), out=shifts)
+        if self.limits is not None:
+            np.maximum(shifts, self.limits.scores(self.levels()), out=shifts)
+        return shifts
+
+    def levels(self) -> Floats:
+        """(S,) the fast averages in the signals' units."""
+        profile = self.profile
+        level = profile.center + self.fast[: len(self.last)] * profile.scale
+        return np.where(profile.active, level, self.last)
+
+    def range_scores(self) -> Floats:
+        """(S,) score of each signal's distance from the range that it keeps to over days."""
+        if not self.custom.known:
+            return np.zeros(len(self.last))
+        return self.custom.scores(self.fast[: len(self.last)])
 
     def energy_score(self) -> float:
         """How far all channels together have left their usual mean square; 1.0 is the threshold."""
         usual, deviation = self.energy.tolist()
-        return float((self._mean_square() - usual) / (ENERGY * deviation))
+        moved = float((self._mean_square() - usual) / (ENERGY * deviation))
+        return moved if self.plant is None else max(moved, self.plant.score())
+
+    @property
+    def lasts(self) -> bool:
+        """A plant that is off its operating point never becomes usual by mere time."""
+        return self.plant is not None and self.plant.score() >= 1.0
 
     def _mean_square(self) -> float:
-        squares = np.minimum((THRESHOLD * self.channel_scores()) ** 2, 100.0)
+        squares = THRESHOLD * self.channel_scores()
+        squares *= squares
+        np.minimum(squares, 100.0, out=squares)
         return float(squares.sum()) / max(1, len(squares))
 
     def _follow_energy(self) -> None:
@@ -155,19 +243,28 @@ class Tracker:
     def incident_score(self, rows: int) -> float:
         """Score of the shifts that an incident, ``rows`` old, is about."""
         scores = self.channel_scores()
+        outside = float(self.range_scores().max(initial=0.0)) if self.custom.known else 0.0
+        if self.limits is not None:
+            outside = float(self.limits.scores(self.levels()).max(initial=outside))
         if rows < CAUSE_ROWS:
             np.maximum(self.peaks, scores, out=self.peaks)
-            return float(scores.max(initial=0.0))
+            return float(scores.max(initial=outside))
         about = self.peaks >= CAUSE * self.peaks.max(initial=0.0)
-        return float(scores[about].max(initial=0.0))
+        return float(scores[about].max(initial=outside))
 
     def spread_scores(self) -> Floats:
         """(S,) score of each signal's growth in spread."""
-        return self.rough * self._noisy() / ROUGH
+        return np.asarray(self.rough * self._spreads)
+
+    def instruments(self) -> NDArray[np.bool_] | None:
+        """(S,) signals whose instrument is in doubt; None if there is nothing to look at."""
+        if self._whole and self.still.max(initial=0) < STILL_ROWS:
+            return None
+        return self.frozen() | self.missing() | self.absurd()
 
     def frozen(self) -> NDArray[np.bool_]:
         """(S,) stands still for longer than it ever did, though it normally moves all the time."""
-        patience = np.maximum(30, 10 * self.longest_still)
+        patience = np.maximum(STILL_ROWS, 10 * self.longest_still)
         lively = self.longest_still < 20
         return self._noisy() & lively & (self.still >= patience)
 
@@ -178,18 +275,33 @@ class Tracker:
 
     def missing(self) -> NDArray[np.bool_]:
         """(S,) stopped coming while others come."""
-        return self.gone >= 60
+        return self.gone >= GONE_ROWS
 
     def absurd(self) -> NDArray[np.bool_]:
         """(S,) says things that no sensor in order says."""
-        return self.bad >= 5
+        return self.bad >= ABSURD_ROWS
 
     def rebase(self) -> None:
         """What is now becomes the baseline: after a change that lasts."""
         self.slow = self.fast.copy()
+        self._scores = None
+        if self.custom.known:
+            self.custom.accept(self.fast[: len(self.last)])
+        if self.limits is not None:
+            self.limits.accept(self.levels())
+        if self.plant is not None:
+            self.plant.accept(self.fast[: len(self.last)])
         self.age[:] = 0
         self.rough = np.ones_like(self.rough)
         self.peaks[:] = 0.0
+
+
+def _held(rows: Floats) -> Floats:
+    """(N, S) rows without holes: the column's median stands in."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        middle = np.nan_to_num(np.nanmedian(rows, axis=0))
+    return np.where(np.isfinite(rows), rows, middle)
 
 
 def _longest_rests(rows: Floats) -> NDArray[np.int64]:
@@ -200,10 +312,3 @@ def _longest_rests(rows: Floats) -> NDArray[np.int64]:
         run = np.where(rows[number] == rows[number - 1], run + 1, 0)
         longest = np.maximum(longest, run)
     return longest
-
-
-def sigma_of(tracker: Tracker, baseline: Floats) -> Floats:
-    """(S,) signed distance of now from ``baseline`` (scaled) in robust standard deviations."""
-    size = len(tracker.last)
-    distance = tracker.fast[:size] - baseline[:size]
-    return np.where(np.isfinite(distance), distance, math.inf)

@@ -31,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 IDLE_S = 0.5
 BEAT_S = 5.0
+TOO_LATE = "the job waited too long"
+LONGEST_LATE_S = 30 * 86_400.0
+"""A job that is later than this met a clock that jumped, and is worked on as usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,11 @@ class Desk:
     """What operators said of a machine's incidents, newest first."""
     clock: Callable[[], float] = time.time
     beat: Callable[[], None] = lambda: None
+
+
+def overdue(job: Job, now: float) -> bool:
+    """Whether ``job`` waited past its time; ``now``: wall clock, Unix seconds."""
+    return job.expires_at is not None and job.expires_at <= now < job.expires_at + LONGEST_LATE_S
 
 
 class DiagnosisLoop:
@@ -99,8 +107,9 @@ class DiagnosisLoop:
         if allowance is None:
             desk.put_back(job)
             return
-        state = JobState.DONE
-        reason = self._why_without_model(job, card, ranking, allowance)
+        late = overdue(job, desk.clock())
+        state = JobState.EXPIRED if late else JobState.DONE
+        reason = TOO_LATE if late else self._why_without_model(job, card, ranking, allowance)
         completion, started = None, time.monotonic()
         if not reason and card is not None:
             request = prepare(job, card, ranking, allowance, settings)
@@ -146,6 +155,8 @@ class DiagnosisLoop:
             allowance = self._desk.admit(job)
             if allowance.wait_s <= 0 or not allowance.may_use_model:
                 return allowance
+            if overdue(job, self._desk.clock()):
+                return allowance
             if self._desk.overtaken(job):
                 return None
             self._news.wait(min(allowance.wait_s, BEAT_S))
@@ -164,8 +175,6 @@ class DiagnosisLoop:
             return f"the governor allows no model now: {allowance.reason}"
         if job.attempts > self._settings.attempts:
             return f"{job.attempts - 1} attempts ended without an answer"
-        if job.expires_at is not None and self._desk.clock() > job.expires_at:
-            return "the job waited too long"
         return ""
 
     def _cancelled(self, stop: threading.Event) -> Callable[[], bool]:

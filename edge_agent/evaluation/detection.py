@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -23,6 +24,8 @@ LIFE_LEARN = 40
 SHORT_LEAD_IN, ROWS_PER_SIGNAL = 100, 4
 """A lead-in shorter than this, or than so many rows a signal, cannot teach how the signals hang
 together: then the baseline comes from a fault-free run of the same machine, if there is one."""
+
+FALSE_RATE = "false_incidents_per_1000"
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,17 @@ class Tally:
         }
 
 
-def judge_set(dataset: Dataset, warmup: int) -> Iterator[Verdicts]:
-    """The verdicts on each run of a set that something normal could be learned for."""
+def judge_set(
+    dataset: Dataset, warmup: int, leave_out: Callable[[Run], None] = lambda _run: None
+) -> Iterator[Verdicts]:
+    """The verdicts on each run of a set that something normal could be learned for; ``leave_out``
+    is told of the others."""
     donors = normal_runs(dataset)
     for run in dataset.runs():
         verdicts = judge(run, warmup, donors.get(run.equipment, []))
-        if verdicts is not None:
+        if verdicts is None:
+            leave_out(run)
+        else:
             yield verdicts
 
 
@@ -135,8 +143,7 @@ def _stream(run: Run, learn: int, donor: Run | None) -> Verdicts:
             is_open = now_open
             findings.append(finding)
         alarm[row] = is_open
-        state = detection.status().get(run.equipment)
-        score[row] = state.score if state else 0.0
+        score[row] = detection.score(run.equipment)
     name = donor.name if donor else "own"
     scored_from = 0 if donor else learn
     return Verdicts(run, name, scored_from, alarm, score, tuple(opened), tuple(findings), shift)
@@ -200,9 +207,18 @@ def _count_life(total: Tally, one: Verdicts, early: bool) -> None:
         total.delays.append(warnings[0] - horizon)
 
 
-def report_set(dataset: Dataset, verdicts: list[Verdicts]) -> dict[str, Any]:
-    """One entry of ``sets``. The headline figures are over runs that hold an event; runs without
-    one are told apart, since hours of them would thin out any false alarm rate."""
+def half_of(name: str) -> str:
+    """``A`` or ``B``: the halves into which the runs fall by nothing but their names. Constants
+    are chosen on half A alone; what half B says was not looked at for it."""
+    return "AB"[zlib.crc32(name.encode()) & 1]
+
+
+def report_set(
+    dataset: Dataset, verdicts: list[Verdicts], left_out: Sequence[Run] = ()
+) -> dict[str, Any]:
+    """One entry of ``sets``. ``left_out``: runs without anything normal to learn
+    from. The headline figures are over runs that hold an event; runs without one are told apart,
+    since hours of them would thin out any false alarm rate."""
     with_events = [one for one in verdicts if one.run.events]
     without = [one for one in verdicts if not one.run.events]
     own = [one for one in with_events if one.learned_from == "own"]
@@ -215,10 +231,22 @@ def report_set(dataset: Dataset, verdicts: list[Verdicts]) -> dict[str, Any]:
         "name": dataset.name,
         **head,
         "runs": len(verdicts),
-        "all_runs": {key: whole.report()[key] for key in ("f1", "far", "mar")}
-        | {"false_incidents_per_1000": whole.report()["false_incidents_per_1000"]},
+        "runs_left_out": [run.name for run in left_out],
+        "events_left_out": sum(len(run.events) for run in left_out),
+        "halves": {
+            half: _brief(tally(one for one in with_events if half_of(one.run.name) == half))
+            for half in "AB"
+        },
+        "all_runs": {key: _brief(whole)[key] for key in ("f1", "far", "mar", FALSE_RATE)},
         "fault_free_runs": len(without),
         "fault_free_far": free.report()["far"] if without else None,
         "events_with_lead_in": lead_in.events,
         "events_with_lead_in_found": lead_in.found,
     }
+
+
+def _brief(counted: Tally) -> dict[str, Any]:
+    """The figures by which halves of a set are compared."""
+    keys = ("f1", "far", "mar", "mean_missed", "events", "events_found", FALSE_RATE)
+    report = counted.report()
+    return {key: report[key] for key in keys}

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_agent.card import SYMPTOM_WORDS, Card, CardFault, symptom_parts
-from edge_agent.diagnose.compiled import CompiledCard
 from edge_agent.diagnose.fault_reading import WORD_DIRECTIONS
 from edge_agent.diagnose.symptoms import table_of
 
@@ -45,13 +44,14 @@ def truth_of(fault: CardFault, signal: str) -> str:
     return WORDS[SYMPTOM_WORDS[symptom_parts(symptom)[1]]]
 
 
-def read_by_model(card: Card, compiled: CompiledCard) -> list[Cell]:
-    """Every cell of a card with formal symptoms, as ``compiled`` (of the blank card) has it."""
+def read_cells(card: Card, table: Card) -> list[Cell]:
+    """Every cell of a card with formal symptoms, as ``table`` (the blank card with what was read
+    of its texts) has it."""
+    read = {fault.id: fault.read for fault in table.faults}
     found = []
     for fault in card.faults:
-        entry = compiled.faults[fault.id]
         for signal in card.signals:
-            cell = entry.signals[signal]
+            cell = read[fault.id].get(signal, {"none": 1.0})
             chances = {cell: 1.0} if isinstance(cell, str) else {str(w): p for w, p in cell.items()}
             word = max(chances, key=lambda one: chances[one])
             truth = truth_of(fault, signal)

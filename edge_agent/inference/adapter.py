@@ -21,6 +21,8 @@ from edge_agent.inference.gguf import BadModel, read_adapter_header
 from edge_agent.inference.manifest import ModelName, Sha256
 
 SUFFIX = ".adapter.toml"
+IN_USE = "adapter-in-use"
+"""File in the models directory with the name of the adapter that a roll-out chose."""
 LARGEST = 1 << 30
 FAULT_READING = "fault-reading"
 
@@ -74,13 +76,36 @@ def adapters(models_dir: Path | None = None) -> dict[str, AdapterFile]:
 
 
 def adapter_for(task: str, base_sha256: str, models_dir: Path | None = None) -> AdapterFile | None:
-    """The adapter for a task on a base model; one that was added wins over the package's."""
-    fitting = [
-        one
-        for one in adapters(models_dir).values()
+    """The adapter for a task on a base model: the one that a roll-out put into use, else the
+    package's, else the first that was added."""
+    fitting = {
+        name: one
+        for name, one in adapters(models_dir).items()
         if (one.manifest.task, one.manifest.base_sha256) == (task, base_sha256)
-    ]
-    return fitting[-1] if fitting else None
+    }
+    chosen = in_use(models_dir) if models_dir is not None else None
+    if chosen in fitting:
+        return fitting[chosen]
+    return next(iter(fitting.values()), None)
+
+
+def in_use(models_dir: Path) -> str | None:
+    """The adapter that a roll-out put into use; None: none did."""
+    try:
+        return (models_dir / IN_USE).read_text(encoding="utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def use_adapter(models_dir: Path, name: str | None) -> None:
+    """Put the adapter ``name`` into use for its task and base; None: the one of the package."""
+    path = models_dir / IN_USE
+    if name is None:
+        path.unlink(missing_ok=True)
+        return
+    fresh = path.with_suffix(".new")
+    fresh.write_text(f"{name}\n", encoding="utf-8")
+    fresh.replace(path)
 
 
 def checked(name: str, base_sha256: str, architecture: str, models_dir: Path) -> AdapterFile:

@@ -51,6 +51,7 @@ class Call:
     request: CompletionRequest | ReadingRequest
     gone: threading.Event = field(default_factory=threading.Event)
     ticket: Ticket | None = None
+    interrupted: bool = False
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
     def reply(self, message: dict[str, Any]) -> None:
@@ -165,12 +166,14 @@ class Worker:
         call.gone.set()
 
     def _watch(self) -> None:
-        """Raise the abort flag while an active request is over: decode then returns at once."""
+        """Raise the abort flag when an active request is over: decode then returns at once. Once
+        for each, so that another request's prompt, which is computed meanwhile, gets on."""
         while not self.stop.wait(WATCH_S):
             engine = self._holder.engine
-            calls = list(self._active.values())
-            if engine and any(call.ticket and call.ticket.ended() for call in calls):
-                engine.interrupt()
+            for call in list(self._active.values()):
+                if engine and not call.interrupted and call.ticket and call.ticket.ended():
+                    call.interrupted = True
+                    engine.interrupt()
 
     def _accept(self) -> None:
         while not self.stop.is_set():

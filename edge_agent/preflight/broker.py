@@ -30,6 +30,7 @@ WRITTEN = (
     "deadletter",
     "config/reported",
     "model/reported",
+    "adapter/reported",
     "cmd/help/response",
 )
 """Topics below our prefix that the agent writes. ``status`` is left out: whoever listens there

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -76,6 +76,8 @@ class ModelEffects:
     unhealthy: Callable[[], str | None]
     """Why the model in use does not do, None while it does."""
     anchors: Callable[[], TrustAnchors | None]
+    kind: Literal["model", "adapter"] = "model"
+    """What this roll-out brings: each has topics and a state of its own."""
     report: Callable[[dict[str, Any]], None] = _nobody
     clock_trusted: Callable[[], bool] = lambda: True
     clock: Callable[[], float] = time.time
@@ -85,7 +87,7 @@ class ModelRollout:
     """The model roll-out of one gateway. Thread-safe."""
 
     def __init__(self, memory: Memory, effects: ModelEffects) -> None:
-        self._journal = Journal(memory, ModelLedger, "model")
+        self._journal = Journal(memory, ModelLedger, effects.kind)
         self._effects = effects
         self._lock = threading.RLock()
         self._news = threading.Event()
@@ -196,6 +198,8 @@ class ModelRollout:
         if anchors is None:
             log.warning("model_unsigned_accepted", remedy="set rollout.trust_anchors")
         desired, signed = admit(payload, read_desired_model, self._effects.settings(), anchors, now)
+        if desired.kind != self._effects.kind:
+            raise BadConfig(f"kind: {desired.kind} came on the topic for {self._effects.kind}s")
         return desired, ModelContent(**signed.model_dump(), model=desired.model)
 
     def _verify(self) -> None:
@@ -410,7 +414,7 @@ class ModelRollout:
             before = self.ledger
             self._journal.keep(move_model(before, state, **changes))
         log.info(
-            "model_rollout",
+            f"{self._effects.kind}_rollout",
             revision=self.ledger.revision,
             before=before.state.value,
             state=state.value,

@@ -1,4 +1,5 @@
-"""What ``…/model/desired`` says: a manifest of one model file, in a signed envelope. Pure."""
+"""What ``…/model/desired`` and ``…/adapter/desired`` say: a manifest of one model or adapter file,
+in a signed envelope. Pure."""
 
 from __future__ import annotations
 
@@ -36,6 +37,10 @@ class ModelManifest(Section):
     template: str = Field(default="chatml", max_length=32)
     tier: str = Field(default="other", max_length=32)
     sampling: dict[str, float] = Field(default={}, max_length=8)
+    base_sha256: Sha256 | None = None
+    """Of an adapter (LoRA): hash of the model that it belongs to. Absent: this is a model."""
+    task: Literal["", "fault-reading"] = ""
+    """Of an adapter: what it was trained for."""
 
     @field_validator("source")
     @classmethod
@@ -48,6 +53,22 @@ class ModelManifest(Section):
             raise ValueError("https://… or file:NAME is expected")
         return source
 
+    @model_validator(mode="after")
+    def _task_with_base(self) -> Self:
+        if (self.base_sha256 is None) != (self.task == ""):
+            raise ValueError("base_sha256 and task go together, and make it an adapter")
+        return self
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it is a LoRA adapter and no model."""
+        return self.base_sha256 is not None
+
+    @property
+    def entry_name(self) -> str:
+        """Name of its entry in the catalogue."""
+        return f"{self.name}.{'adapter' if self.is_adapter else 'model'}.toml"
+
     @property
     def file_name(self) -> str:
         """Name of the file below the models directory."""
@@ -55,8 +76,22 @@ class ModelManifest(Section):
 
     def as_toml(self) -> str:
         """The manifest as the catalogue keeps it, with the file as its source."""
-        document = {**self.model_dump(mode="json"), "source": self.file_name}
-        sampling = document.pop("sampling")
+        document: dict[str, Any]
+        if self.is_adapter:
+            document = {
+                "name": self.name,
+                "file": self.file_name,
+                "size": self.size,
+                "sha256": self.sha256,
+                "task": self.task,
+                "base": self.title or "see base_sha256",
+                "base_sha256": self.base_sha256,
+                "licence": self.licence,
+            }
+        else:
+            left_out = {"base_sha256", "task"}
+            document = {**self.model_dump(mode="json", exclude=left_out), "source": self.file_name}
+        sampling: dict[str, float] = document.pop("sampling", {})
         lines = [
             f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in document.items()
         ]
@@ -69,7 +104,7 @@ class ModelManifest(Section):
 class DesiredModel(Addressed):
     """The body of a model document."""
 
-    kind: Literal["model"]
+    kind: Literal["model", "adapter"]
     model: ModelManifest | None = None
     restore: bool = False
     """Back to the model before the present one."""
@@ -78,6 +113,8 @@ class DesiredModel(Addressed):
     def _one_content(self) -> Self:
         if (self.model is not None) == self.restore:
             raise ValueError("give a model, or restore = true")
+        if self.model is not None and self.model.is_adapter != (self.kind == "adapter"):
+            raise ValueError(f"kind = {self.kind} and the manifest do not go together")
         return self
 
 

@@ -25,7 +25,7 @@ class ModelFiles:
 
     def register(self, manifest: ModelManifest) -> None:
         """Write the catalogue entry, so that the settings and ``model list`` know the name."""
-        path = self.folder / f"{manifest.name}.model.toml"
+        path = self.folder / manifest.entry_name
         fresh = path.with_suffix(".new")
         with fresh.open("w", encoding="utf-8") as file:
             file.write(manifest.as_toml())
@@ -39,6 +39,6 @@ class ModelFiles:
 
     def remove(self, name: str) -> None:
         """Remove a model's file and entry."""
-        for suffix in (".gguf", ".model.toml"):
+        for suffix in (".gguf", ".model.toml", ".adapter.toml"):
             (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
         log.info("model_removed", model=name)

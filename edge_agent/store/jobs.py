@@ -133,19 +133,6 @@ class Jobs:
                 check_transition(job_id, job.state, JobState.SUPERSEDED)
             self._connection.change("DELETE FROM jobs WHERE id = ?", (job_id,))
 
-    def expire(self, now: float, limit: int = 100) -> Sequence[Job]:
-        """Move jobs that waited past their time to ``EXPIRED`` and return them: the caller adds
-        the rules' answer for each in the same transaction."""
-        with self._connection.transaction():
-            rows = self._connection.execute(
-                "SELECT * FROM jobs WHERE state = 'queued' AND expires_at <= ?"
-                " ORDER BY priority, created_at LIMIT ?",
-                (now, limit),
-            )
-            expired = [_job(row) for row in rows]
-            self._move([job.id for job in expired], JobState.EXPIRED)
-        return [job.model_copy(update={"state": JobState.EXPIRED}) for job in expired]
-
     def get(self, job_id: str) -> Job | None:
         """One job."""
         rows = self._connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,))

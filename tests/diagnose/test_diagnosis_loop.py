@@ -137,12 +137,6 @@ def test_under_pressure_the_rules_answer_at_once(level: Level) -> None:
     assert diagnosis.fault is not None
 
 
-def test_an_expired_job_is_answered_by_the_rules() -> None:
-    bench = Bench(fails(AssertionError("asked")), card=pump_card())
-    [(diagnosis, _)] = bench.work(job_of(JOB.finding, expires_at=0.9e9)).finished
-    assert "too long" in diagnosis.source_reason
-
-
 def test_without_a_card_the_evidence_is_published_undetermined() -> None:
     [(diagnosis, _)] = Bench(answers).work(JOB).finished
     assert diagnosis.verdict == "undetermined"
@@ -283,3 +277,20 @@ def test_an_equipment_json_is_a_minimal_card(tmp_path: Path) -> None:
     assert card.signals["flow"].unit == "L/min"
     assert card.signals["flow"].meaning == "flow through the loop"
     assert card.faults[0].id == "leak"
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 60.0])
+def test_a_job_past_its_time_is_answered_by_the_rules_at_once(wait_s: float) -> None:
+    late = JOB.model_copy(update={"expires_at": 1.0e9 - 5})
+    [(diagnosis, state)] = Bench(answers, card=pump_card(), wait_s=wait_s).work(late).finished
+    assert state is JobState.EXPIRED
+    assert diagnosis.source == "rules"
+    assert "waited too long" in (diagnosis.source_reason or "")
+
+
+def test_a_clock_that_jumped_ten_years_makes_no_job_late() -> None:
+    for years in (-10, 10):
+        job = JOB.model_copy(update={"expires_at": 1.0e9 + years * 365 * 86_400.0})
+        [(diagnosis, state)] = Bench(answers, card=pump_card()).work(job).finished
+        assert state is JobState.DONE
+        assert diagnosis.cost.tokens_out == ANSWER.tokens_out

@@ -46,16 +46,21 @@ def test_every_message_of_a_run_is_as_documented(broker: Mosquitto, tmp_path: Pa
         client.stream("simulated-pump", [loop.step(1.0) for _ in range(420)])
         client.say("edge/gw1/config/desired", {"agent": "gw1", "revision": 1, "patch": {}})
         client.say("edge/gw1/model/desired", {"kind": "model", "agent": "gw1", "revision": 1})
+        incident = client.wait_for("edge/gw1/incident/simulated-pump").json["incident_id"]
+        bodies: dict[str, dict[str, str]] = {
+            "diagnose": {"equipment": "simulated-pump"},
+            "rebaseline": {"equipment": "simulated-pump"},
+            "feedback": {"incident_id": incident, "verdict": "false_alarm"},
+        }
+        client.wait_for("edge/gw1/machine/simulated-pump", lambda heard: heard.json["last_fault"])
         for one in commands():
-            body = {"id": one.name, "equipment": "simulated-pump"}
-            body = body if one.name in ("diagnose", "rebaseline") else {"id": one.name}
+            body = {"id": one.name, **bodies.get(one.name, {})}
             jsonschema.validate(body, schema(f"command-{one.name}-request"))
             client.say(f"edge/gw1/cmd/{one.name}", body)
             said = client.wait_for(f"edge/gw1/cmd/{one.name}/response").json
             assert said["ok"], said
             check(said["result"], f"command-{one.name}-response")
         client.wait_for("edge/gw1/config/reported", lambda heard: heard.json["result"] == "ok")
-        client.wait_for("edge/gw1/machine/simulated-pump", lambda heard: heard.json["last_fault"])
         live = ask(tmp_path / "state")
         assert daemon.terminate() == 0
         client.wait_for("edge/gw1/status", lambda heard: heard.json["state"] == "offline")

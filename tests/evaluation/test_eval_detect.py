@@ -53,3 +53,17 @@ def test_a_folder_without_labels_is_refused_with_a_remedy(tmp_path: Path) -> Non
     result = CliRunner().invoke(app, ["eval", "detect", str(tmp_path)])
     assert result.exit_code != 0
     assert "labels.csv" in str(result.exception)
+
+
+def test_a_run_without_a_lead_in_is_counted_and_named(folder: Path) -> None:
+    (folder / "data" / "run_2.csv").write_bytes((folder / "data" / "run_1.csv").read_bytes())
+    with (folder / "labels.csv").open("a") as labels:
+        labels.write("run_2.csv,10,200,leak,,pump-1\n")
+    result = CliRunner().invoke(app, ["eval", "detect", str(folder), "--json"])
+    assert result.exit_code == 0, result.output
+    (report,) = json.loads(result.output)["sets"]
+    assert (report["runs"], report["runs_left_out"]) == (1, ["run_2.csv"])
+    assert report["events_left_out"] == 1
+    assert sum(half["events"] for half in report["halves"].values()) == 1
+    shown = CliRunner().invoke(app, ["eval", "detect", str(folder)])
+    assert "run_2.csv" in shown.output

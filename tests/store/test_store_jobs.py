@@ -86,14 +86,6 @@ def test_a_job_that_kills_the_agent_is_counted(store: Store, tmp_path: Path) -> 
     store.close()
 
 
-def test_expired_jobs_are_handed_out_for_the_rules(store: Store) -> None:
-    store.jobs.enqueue(job(created_at=0))
-    assert store.jobs.expire(86_399) == []
-    [expired] = store.jobs.expire(86_400)
-    assert expired.state is JobState.EXPIRED
-    assert store.jobs.claim(86_400) is None
-
-
 def test_finish_and_outbox_row_come_together_or_not_at_all(store: Store) -> None:
     store.jobs.enqueue(job())
     claimed = store.jobs.claim(2000)

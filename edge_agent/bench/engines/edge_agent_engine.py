@@ -27,6 +27,7 @@ def request_of(asked: dict[str, Any], threads: int) -> CompletionRequest:
         json_schema=asked["schema"],
         max_tokens=asked["max_tokens"],
         seed=asked["seed"],
+        greedy=asked["greedy"],
         threads=threads,
         deadline_s=3600,
     )

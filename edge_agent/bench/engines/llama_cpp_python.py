@@ -39,10 +39,10 @@ def ask(llama: Any, asked: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401 --
             {"role": "user", "content": asked["context"] + "\n\n" + asked["question"]},
         ],
         response_format={"type": "json_object", "schema": asked["schema"]},
-        temperature=0.5,
+        temperature=0.0 if asked["greedy"] else 0.5,
         top_k=50,
         top_p=0.95,
-        repeat_penalty=1.1,
+        repeat_penalty=1.0 if asked["greedy"] else 1.1,
         max_tokens=asked["max_tokens"],
         seed=asked["seed"],
     )

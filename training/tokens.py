@@ -1,0 +1,27 @@
+"""The gateway's own tokenizer: llama.cpp's, from the vocabulary of the base model's file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from training.packing import Tokenize
+
+
+def tokenizer_of(path: Path) -> Tokenize:
+    """Text to tokens, without control tokens and without a start token."""
+    import llama_cpp
+
+    model = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
+
+    def tokenize(text: str) -> list[int]:
+        return [int(t) for t in model.tokenize(text.encode(), add_bos=False, special=False)]
+
+    return tokenize
+
+
+def single(tokenize: Tokenize, words: tuple[str, ...]) -> list[int]:
+    """The tokens that say each of ``words`` after a colon; each must be one token."""
+    found = [tokenize(" " + word) for word in words]
+    if any(len(tokens) != 1 for tokens in found):
+        raise ValueError(f"not each of {words} is one token of this model")
+    return [tokens[0] for tokens in found]
