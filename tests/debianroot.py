@@ -90,6 +90,8 @@ class DebianRoot:
         subprocess.run(["tar", "-C", str(folder), "-xf", str(archive())], check=True)
         (folder / "etc" / "hosts").write_text("127.0.0.1 localhost\n")
         (folder / "etc" / "machine-id").write_text("")
+        # It lives for one test: no file need survive a power cut.
+        (folder / "etc/dpkg/dpkg.cfg.d/quick").write_text("force-unsafe-io\n")
         self._outer: subprocess.Popen[bytes] | None = None
         self._first = 0
 
