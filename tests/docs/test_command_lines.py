@@ -38,7 +38,7 @@ RUN_BESIDE_A_DAEMON = (
     "troubleshooting.md",
 )
 """Pages whose commands look at one that runs."""
-PENDING = {"detection.md", "embedded-model.md"}
+PENDING = {"detection.md"}
 """Pages of the index that come with other changes of this release."""
 ELSEWHERE = re.compile(r"\s*# on ")
 BLOCK = re.compile(r"(?ms)^```([a-z]*)\n(.*?)^```")
