@@ -38,8 +38,6 @@ RUN_BESIDE_A_DAEMON = (
     "troubleshooting.md",
 )
 """Pages whose commands look at one that runs."""
-PENDING = {"detection.md"}
-"""Pages of the index that come with other changes of this release."""
 ELSEWHERE = re.compile(r"\s*# on ")
 BLOCK = re.compile(r"(?ms)^```([a-z]*)\n(.*?)^```")
 OURS = re.compile(r"^(?:\$ |sudo )*((?:edge-agent|\./scripts/\S+|scripts/\S+)(?: .*)?)$")
@@ -173,5 +171,5 @@ def test_pages_can_be_followed_beside_a_daemon(
 def test_links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
     for target in re.findall(r"\]\(([^)#\s]+)", text):
-        if "://" not in target and target.removeprefix("docs/") not in PENDING:
+        if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
