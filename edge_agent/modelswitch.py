@@ -93,7 +93,7 @@ class ModelSwitch:
             raise BadConfig("inference.socket: the worker's own unit chooses the model here")
         if manifest.name in {known.name for known in BUILT_IN}:
             raise BadConfig(f"name: {manifest.name} is a built-in model; give it another name")
-        document = {**manifest.model_dump(mode="json"), "source": manifest.file_name}
+        document = manifest.entry()
         entry = validate(Manifest, document, where="model")
         check_licence(entry, self._settings.accepted_licences)
         header = read_header(path)

@@ -74,6 +74,11 @@ class ModelManifest(Section):
         """Name of the file below the models directory."""
         return f"{self.name}.gguf"
 
+    def entry(self) -> dict[str, Any]:
+        """A model's manifest as the catalogue has it: the file is the source."""
+        document = self.model_dump(mode="json", exclude={"base_sha256", "task"})
+        return {**document, "source": self.file_name}
+
     def as_toml(self) -> str:
         """The manifest as the catalogue keeps it, with the file as its source."""
         document: dict[str, Any]
@@ -89,8 +94,7 @@ class ModelManifest(Section):
                 "licence": self.licence,
             }
         else:
-            left_out = {"base_sha256", "task"}
-            document = {**self.model_dump(mode="json", exclude=left_out), "source": self.file_name}
+            document = self.entry()
         sampling: dict[str, float] = document.pop("sampling", {})
         lines = [
             f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in document.items()
