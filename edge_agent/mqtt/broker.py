@@ -348,7 +348,7 @@ class Broker:
         return LinkFailed(f"{error} (next: MQTT 3.1.1)", Cause.NO_VERSION_5) if fall_back else error
 
     def _greet(self, link: Link) -> None:
-        """Connected: birth first, then the subscriptions."""
+        """Connected: the subscriptions, then the birth: whoever hears it is heard from then on."""
         self._since = time.time()
         self._last_error = None
         self._refused = ()
@@ -364,9 +364,9 @@ class Broker:
         if not link.session_present and self._known:
             self._sessions_lost += 1
             self._on_lost("the broker has lost our session: what it had kept for us is gone")
-        link.publish(self._birth(), Delivery())
         self._subscribe(link, replay_retained=not self._greeted)
         self._greeted = True
+        link.publish(self._birth(), Delivery())
 
     def _subscribe(self, link: Link, *, replay_retained: bool) -> None:
         self._subscribe_due = False
