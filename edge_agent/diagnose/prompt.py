@@ -20,7 +20,7 @@ from edge_agent.finding import Direction, Finding
 from edge_agent.job import Job
 from edge_agent.level import Allowance
 
-PROMPT_VERSION = "2"
+PROMPT_VERSION = "3"
 FAULT_CHOICE = "fault"
 CANDIDATES = 6
 """Faults that the model weighs: the best of the rules' ranking."""
@@ -29,6 +29,11 @@ DESCRIPTION_CHARS = 220
 DEVIATIONS = 8
 CALM = 5
 EXPLANATION_CHARS = 240
+SHORTEST_CHARS = 20
+OTHER_TOKENS = 75
+"""What the rest of an answer takes at most: the card's sentence, the evidence, the brackets."""
+CHARS_PER_TOKEN = 2.0
+"""Careful: plain words have four, names and numbers of signals fewer."""
 REASONS = 6
 REASON_CHARS = 240
 LEAST_REASON_CHARS = 12
@@ -48,13 +53,14 @@ def prepare(
 ) -> CompletionRequest:
     """The request for the model's part of a diagnosis. The card must have faults."""
     candidates = [fault for fault, _ in ranking.faults[:CANDIDATES]]
+    tokens = min(allowance.max_tokens, settings.max_tokens)
     return CompletionRequest(
         request_id=job.id,
         system=system_text(settings.instructions),
         context=describe(card),
         question=ask(job.finding, card, candidates[0], job.question),
-        json_schema=answer_schema(job.finding, best_fault(card, candidates[0])),
-        max_tokens=min(allowance.max_tokens, settings.max_tokens),
+        json_schema=answer_schema(job.finding, best_fault(card, candidates[0]), tokens),
+        max_tokens=tokens,
         choices=(
             Choice(
                 name=FAULT_CHOICE,
@@ -62,7 +68,7 @@ def prepare(
                 options=tuple(candidates),
             ),
         ),
-        seed=int.from_bytes(job.id.encode()[-4:], "big") & 0x7FFFFFFF,
+        seed=seed_of(job),
         token_gap_s=allowance.token_gap_s,
         threads=allowance.threads,
         deadline_s=settings.deadline_s,
@@ -122,20 +128,37 @@ def reasons(fault: CardFault) -> list[str]:
     return list(dict.fromkeys(one for one in found if len(one) >= LEAST_REASON_CHARS))[:REASONS]
 
 
-def answer_schema(finding: Finding, fault: CardFault) -> dict[str, Any]:
+def seed_of(job: Job) -> int:
+    """Of the model's dice: the same for the same attempt at the same job, another at the next, or
+    an answer that led nowhere would only be given again."""
+    digest = sha256(f"{job.id}\0{job.attempts}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
+
+
+def answer_schema(finding: Finding, fault: CardFault, max_tokens: int) -> dict[str, Any]:
     """Small on purpose: every token of an answer costs. ``why`` is a choice among the card's own
-    sentences, whose rest is forced once they differ; ``explanation`` is the model's own wording."""
+    sentences, whose rest is forced once they differ; ``explanation`` is the model's own wording, as
+    long as ``max_tokens`` leave room for it beside the rest."""
+    room = int((max_tokens - OTHER_TOKENS) * CHARS_PER_TOKEN)
     ids = [one.id for one in finding.evidence] or ["e0"]
     return {
         "type": "object",
         "properties": {
             "why": {"enum": reasons(fault) or [plain(fault.title, REASON_CHARS)]},
-            "explanation": {"type": "string", "minLength": 20, "maxLength": EXPLANATION_CHARS},
+            "explanation": {
+                "type": "string",
+                "minLength": SHORTEST_CHARS,
+                "maxLength": _words(room),
+            },
             "evidence": {"type": "array", "items": {"enum": ids[:DEVIATIONS]}, "maxItems": 4},
         },
         "required": ["why", "explanation", "evidence"],
         "additionalProperties": False,
     }
+
+
+def _words(room: int) -> int:
+    return max(SHORTEST_CHARS, min(EXPLANATION_CHARS, room))
 
 
 def plain(text: str, limit: int) -> str:

@@ -14,7 +14,7 @@ from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.config.settings import StoreSection
 from edge_agent.diagnose.library import CardLibrary, load_card
-from edge_agent.diagnose.prompt import PROMPT_VERSION, prompt_version
+from edge_agent.diagnose.prompt import PROMPT_VERSION, answer_schema, prompt_version
 from edge_agent.diagnose.retry import Step, decide
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
 from edge_agent.diagnosis import Diagnosis
@@ -294,3 +294,22 @@ def test_a_clock_that_jumped_ten_years_makes_no_job_late() -> None:
         [(diagnosis, state)] = Bench(answers, card=pump_card()).work(job).finished
         assert state is JobState.DONE
         assert diagnosis.cost.tokens_out == ANSWER.tokens_out
+
+
+def test_each_attempt_throws_other_dice_and_the_words_fit_the_tokens() -> None:
+    asked: list[CompletionRequest] = []
+
+    def model(request: CompletionRequest, _cancelled: Callable[[], bool]) -> Completion:
+        asked.append(request)
+        raise BadAnswer("the answer did not end")
+
+    bench = Bench(model, card=pump_card())
+    for attempt in (1, 2, 2):
+        bench.work(job_of(JOB.finding, attempts=attempt))
+    seeds = [request.seed for request in asked]
+    assert seeds[0] != seeds[1] == seeds[2]
+    room = [
+        answer_schema(JOB.finding, pump_card().faults[0], tokens)["properties"]["explanation"]
+        for tokens in (64, 96, 160, 256)
+    ]
+    assert [one["maxLength"] for one in room] == [20, 42, 170, 240]
