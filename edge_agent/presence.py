@@ -57,8 +57,10 @@ class HostPresence:
 
     def _contradict(self, message: Message) -> None:
         """Whoever says that we are away while we are here, such as the late will of a connection
-        that the broker had not missed yet, must not be believed."""
-        if not self._leaving and _says_offline(message.payload):
+        that the broker had not missed yet, must not be believed. What was retained is older than
+        our birth, which is on its way."""
+        spoken = not message.retained
+        if spoken and not self._leaving and _says_offline(message.payload):
             self._broker.publish(self._birth())
         self._broker.ack(message)
 

@@ -24,7 +24,9 @@ Found = dict[str, list[dict[str, Any]]]
 def check(config: Path, *options: str) -> tuple[int, Found]:
     words = ["check", "--config", str(config), "--json", "--quick", *options]
     done = CliRunner().invoke(app, words)
-    document: dict[str, Any] = json.loads(done.stdout)
+    # In this process nobody has sent the log elsewhere: its lines may stand before the report.
+    report = next(line for line in done.stdout.splitlines() if line.startswith('{"'))
+    document: dict[str, Any] = json.loads(report)
     found: Found = {}
     for line in document["lines"]:
         found.setdefault(line["check"], []).append(line)
