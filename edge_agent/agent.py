@@ -101,8 +101,7 @@ class Agent:
         self.store = Store.open(own.store.state_dir, own.store)
         self._rollout = ConfigRollout(document, self._memory(CONFIG), self._rollout_effects())
         self.settings = self._rollout.resume()
-        revision = self._rollout.reported().get("revision")
-        bind_everywhere(agent=self.settings.agent.id, revision=revision)
+        bind_everywhere(agent=self.settings.agent.id, revision=self._rollout.rollout.revision)
         self._supervisor = Supervisor()
         self._cards = _cards_of(self.settings)
         self._casebook = Casebook(self.store, self.settings, self._card_for, self._wake)
@@ -493,7 +492,7 @@ class Agent:
             "session_id": self._session,
             "uptime_s": round(time.monotonic() - self._started_monotonic, 1),
             "clock_trusted": clock_trusted(),
-            "revision": self._rollout.reported().get("revision"),
+            "revision": self._rollout.rollout.revision,
         }
 
     def _birth_details(self) -> dict[str, Any]:

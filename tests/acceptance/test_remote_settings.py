@@ -61,3 +61,20 @@ def test_a_memory_budget_without_room_for_any_model_is_taken_back(
         assert "smollm2-135m" in undone.json["reason"]
         assert undone.json["effective"]["settings"]["govern"]["memory_mb"] > 150
         assert daemon.terminate() == 0
+
+
+def test_a_gateway_with_a_pushed_card_starts_again(broker: Mosquitto, tmp_path: Path) -> None:
+    card = {"equipment": "press-1", "signals": {"force": {"unit": "kN"}}}
+    config = write_settings(tmp_path, broker.port, rollout={"probation_s": 1})
+    with Client(broker.port, "edge/#") as client, Daemon(config) as daemon:
+        client.wait_for("edge/gw1/status", lambda one: one.json["state"] == "online")
+        pushed = desired(1, {"diagnose": {"pushed_cards": {"press": card}}})
+        client.say(DESIRED, pushed, retain=True)
+        told = client.wait_for(REPORTED, state(1, "confirmed"))  # type: ignore[arg-type]
+        assert any("press-1" in warning for warning in told.json["warnings"])
+        daemon.kill()
+        client.heard.clear()
+        daemon.start()
+        again = client.wait_for(REPORTED, lambda one: not one.retained)
+        assert again.json["effective"]["revision"] == 1
+        assert daemon.terminate() == 0
