@@ -11,17 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import structlog
 
 from edge_agent import __version__
-from edge_agent.adapterswitch import AdapterSwitch
 from edge_agent.canary import CanaryCase, stored_cases
 from edge_agent.card import Card
 from edge_agent.casebook import Casebook
-from edge_agent.config.inference import InferenceSection
 from edge_agent.config.load import parse_settings, read_toml, resolve_paths
 from edge_agent.config.settings import Settings
 from edge_agent.control import Control
@@ -38,14 +36,12 @@ from edge_agent.finding import Finding
 from edge_agent.govern.governor import Governor
 from edge_agent.health import Health
 from edge_agent.inbox import Inbox
-from edge_agent.inference.client import WorkerClient
-from edge_agent.inference.tier import TierChoice
 from edge_agent.intake import Intake, IntakeEffects
 from edge_agent.job import Job, JobState
 from edge_agent.life import GOVERNOR, Ending, Life
 from edge_agent.logs import bind_everywhere, configure_logs
 from edge_agent.model_access import ModelAccess
-from edge_agent.modelswitch import ModelSwitch
+from edge_agent.models import KINDS, Kind, Models, Surroundings, no_room
 from edge_agent.mqtt.broker import Broker, FilterMemory
 from edge_agent.observation import Observation, Sight
 from edge_agent.observe.tally import Tally
@@ -56,7 +52,6 @@ from edge_agent.publish.publisher import Backlog, Line, Publisher
 from edge_agent.rollout.apply import ConfigRollout
 from edge_agent.rollout.commands import Commands
 from edge_agent.rollout.effects import Effects, Memory
-from edge_agent.rollout.model_apply import ModelEffects, ModelRollout
 from edge_agent.store.database import Store
 from edge_agent.supervisor import Loop, Supervisor
 from edge_agent.telemetry import Message
@@ -69,8 +64,6 @@ Result = TypeVar("Result")
 BASELINE = "baseline"
 """Kind of the snapshots that hold what detection has learned."""
 CONFIG = "config"
-MODEL = "model"
-ADAPTER: Literal["adapter"] = "adapter"
 CONTROL_TOPICS = ("config/desired", "model/desired", "adapter/desired", "cmd/+")
 SUBSCRIBED = "subscribed"
 CONTROL_MESSAGES = 200
@@ -106,7 +99,8 @@ class Agent:
         self._cards = _cards_of(self.settings)
         self._casebook = Casebook(self.store, self.settings, self._card_for, self._wake)
         self._governor = self._build_governor()
-        self._build_models()
+        self._models = self._build_models()
+        self._worker = self._models.worker
         self._build_inboxes()
         self._broker = self._build_broker()
         self._presence = self._build_presence()
@@ -172,23 +166,19 @@ class Agent:
         )
 
     def _no_room(self, settings: Settings) -> str | None:
-        tiers = TierChoice(settings.inference, self._models_dir(settings))
-        reason = tiers.no_room(self._governor.worker_budget_mb(settings.govern))
+        reason = no_room(settings, self._governor.worker_budget_mb(settings.govern))
         return reason and f"govern.memory_mb = {settings.govern.memory_mb}: {reason}"
 
     def _notes(self, settings: Settings) -> list[str]:
         pushed = settings.diagnose.pushed_cards
         return idle_cards(pushed, self._intake.machines()) if pushed else []
 
-    def _models_dir(self, settings: Settings) -> Path:
-        return settings.inference.models_dir or self.settings.store.state_dir / "models"
-
-    def _report_model(self, report: dict[str, Any]) -> None:
-        self._casebook.send(reported_message(self._casebook.root, "model", report))
+    def _report(self, kind: str, report: dict[str, Any]) -> None:
+        self._casebook.send(reported_message(self._casebook.root, kind, report))
 
     def _report_settings(self, report: dict[str, Any]) -> None:
         bind_everywhere(revision=report.get("revision"))
-        self._casebook.send(reported_message(self._casebook.root, "config", report))
+        self._report(CONFIG, report)
 
     def _ask_for_restart(self, why: str) -> None:
         log.info("restart_asked", reason=why)
@@ -206,71 +196,19 @@ class Agent:
             state=self.store.snapshots.get(GOVERNOR, GOVERNOR),
         )
 
-    def _build_models(self) -> None:
-        """The worker behind a switch, and the roll-out that brings other models to it."""
-        state_dir = self.settings.store.state_dir
-        models_dir = self._models_dir(self.settings)
-
-        def make(settings: InferenceSection, folder: Path) -> WorkerClient:
-            return WorkerClient(
-                settings,
-                runtime_dir=folder,
-                models_dir=models_dir,
-                memory_limit_mb=self._governor.worker_memory_mb,
-            )
-
-        limit = self._governor.worker_memory_mb
-        self._worker = ModelSwitch(
-            self.settings.inference, state_dir, make, models_dir, limit, self._canary_cases
-        )
-        effects = ModelEffects(
+    def _build_models(self) -> Models:
+        around = Surroundings(
             settings=lambda: self.settings,
-            models_dir=lambda: models_dir,
-            check=self._worker.check,
-            canary=self._worker.canary,
-            switch=self._worker.switch,
-            unhealthy=self._worker.unhealthy,
+            memory=self._memory,
+            memory_mb=self._governor.worker_memory_mb,
+            cases=self._canary_cases,
             anchors=self._rollout.anchors,
-            report=self._report_model,
+            report=self._report,
             clock_trusted=clock_trusted,
         )
-        loop = self._supervisor.add("models")
-        self._models = ModelRollout(self._memory(MODEL), effects)
-        self._worker.switch(self._models.resume())
-        loop.run = lambda stop: self._models.run(stop, loop.beat)
-        self._build_adapters(models_dir)
-
-    def _build_adapters(self, models_dir: Path) -> None:
-        """The roll-out that brings adapters to the models."""
-
-        def make(settings: InferenceSection, folder: Path, trial: Path) -> WorkerClient:
-            return WorkerClient(
-                settings,
-                runtime_dir=folder,
-                models_dir=trial,
-                memory_limit_mb=self._governor.worker_memory_mb,
-            )
-
-        folder = self.settings.store.state_dir / "adapter-canary"
-        switch = AdapterSwitch(lambda: self.settings.inference, folder, models_dir, make)
-        effects = ModelEffects(
-            settings=lambda: self.settings,
-            models_dir=lambda: models_dir,
-            check=switch.check,
-            canary=switch.canary,
-            switch=switch.switch,
-            unhealthy=lambda: None,
-            anchors=self._rollout.anchors,
-            kind=ADAPTER,
-            report=lambda report: self._casebook.send(
-                reported_message(self._casebook.root, ADAPTER, report)
-            ),
-            clock_trusted=clock_trusted,
-        )
-        loop = self._supervisor.add("adapters")
-        self._adapters = ModelRollout(self._memory(ADAPTER), effects)
-        switch.switch(self._adapters.resume())
-        loop.run = lambda stop: self._adapters.run(stop, loop.beat)
+        models = Models(around)
+        models.start_with(self._supervisor)
+        return models
 
     def _canary_cases(self) -> list[CanaryCase]:
         jobs = self.store.jobs.list(CANARY_JOBS, JobState.DONE)
@@ -468,10 +406,7 @@ class Agent:
             handlers={
                 **({meter: self._on_meter} if meter else {}),
                 own("config/desired"): self._on_desired,
-                own("model/desired"): lambda message: self._models.handle_desired(message.payload),
-                own("adapter/desired"): lambda message: self._adapters.handle_desired(
-                    message.payload
-                ),
+                **{own(f"{kind}/desired"): partial(self._on_model, kind) for kind in KINDS},
                 own("cmd/"): self._on_command,
             },
             acknowledge=self._broker.ack,
@@ -530,6 +465,9 @@ class Agent:
     def _on_desired(self, message: Message) -> None:
         self._rollout.handle_desired(message.payload, time.time())
 
+    def _on_model(self, kind: Kind, message: Message) -> None:
+        self._models.handle_desired(kind, message.payload)
+
     def _on_meter(self, message: Message) -> None:
         try:
             self._governor.meter(message.payload)
@@ -564,10 +502,11 @@ class Agent:
         log.info("settings_applied")
 
     def _filters(self, settings: Settings) -> list[tuple[str, int]]:
+        """What the intake decodes and what steers the agent, as MQTT filters with their QoS."""
         own = [(settings.topic(name), 1) for name in CONTROL_TOPICS]
         if settings.govern.meter_topic:
             own.append((settings.govern.meter_topic, 0))
-        return [*self._new_decoder(settings).filters, *own]
+        return [*self._intake.filters, *own]
 
     # --- shutting down -------------------------------------------------------------------------
 

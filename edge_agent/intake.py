@@ -137,6 +137,11 @@ class Intake:
         """Whose messages come on ``topic``, for the inbox; called in the network thread."""
         return self._decoder.lane_of(topic)
 
+    @property
+    def filters(self) -> tuple[tuple[str, int], ...]:
+        """MQTT filters of what is decoded now, with their QoS."""
+        return self._decoder.filters
+
     def decoding(self) -> dict[str, Any]:
         """The decoder's report, for health."""
         return self._decoder.report()
