@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,8 +56,10 @@ def _explain(model: type[BaseModel], error: ValidationError) -> list[str]:
     for fault in error.errors(include_url=False):
         key = ".".join(str(part) for part in fault["loc"]) or "document"
         if fault["type"] == "extra_forbidden":
-            allowed = ", ".join(_siblings(model, fault["loc"]))
-            lines.append(f"{key}: unknown key; allowed here: {allowed}")
+            allowed = _siblings(model, fault["loc"])
+            meant = difflib.get_close_matches(str(fault["loc"][-1]), allowed, n=1)
+            hint = f"did you mean {meant[0]}? " if meant else ""
+            lines.append(f"{key}: unknown key; {hint}allowed here: {', '.join(allowed)}")
             continue
         found = "" if fault["type"] == "missing" else f" (found {_short(fault['input'])})"
         lines.append(f"{key}: {fault['msg'].removeprefix('Value error, ')}{found}")

@@ -24,6 +24,7 @@ def edge_agent(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     ("text", "told"),
     [
         ('[mqtt]\nprot = "5"\n', ["mqtt.prot: unknown key", "allowed here:", "protocol"]),
+        ("[mqtt]\nprot = 1883\n", ["mqtt.prot: unknown key; did you mean port?"]),
         ('[mqtt]\nprotocol = "4"\n', ["mqtt.protocol", "'auto', '5' or '3.1.1'", "found '4'"]),
         ("[mqtt]\nport = 70000\n", ["mqtt.port", "65535", "found 70000"]),
         ("[mqtt\n", ["not valid TOML"]),
