@@ -28,6 +28,7 @@ from edge_agent.rollout.decide import (
     judge_revision,
     known_outcome,
 )
+from edge_agent.rollout.download import PAUSES_S, Download
 from edge_agent.rollout.effects import Memory
 from edge_agent.rollout.journal import Journal, acceptance, arrival, digest_of
 from edge_agent.rollout.model_decide import ModelLedger, ModelState, model_report, move_model
@@ -43,14 +44,8 @@ from edge_agent.rollout.signature import TrustAnchors
 S = ModelState
 log = structlog.get_logger()
 
-PAUSES_S = (1.0, 5.0, 15.0, 60.0, 300.0)
-"""Between two tries to fetch that brought nothing; the last one repeats."""
-FRUITLESS = 50
-"""So many such tries, some four hours, and the roll-out has failed."""
 PUT_OFF_S = 10.0
 """Until a step that the environment prevented is taken again."""
-REPORT_SHARE = 0.05
-"""Progress is reported each time this share of the file has come."""
 
 
 def _nobody(_: dict[str, Any]) -> None:
@@ -93,9 +88,7 @@ class ModelRollout:
         self._news = threading.Event()
         self._probation = Probation()
         self._stepped: float | None = None
-        self._fruitless = 0
-        self._fetched = self._journal.ledger.fetched_bytes
-        self._told = 0
+        self._download = Download(self._journal.ledger.fetched_bytes)
 
     def resume(self) -> str | None:
         """Once, at the start: the name of the model to use, None for that of the settings."""
@@ -188,7 +181,7 @@ class ModelRollout:
         """What ``…/model/reported`` says, ready for JSON."""
         with self._lock:
             own = self._effects.settings().agent.id
-            return model_report(self.ledger, own, fetched_bytes=self._fetched)
+            return model_report(self.ledger, own, fetched_bytes=self._download.have)
 
     # A document's way in
 
@@ -223,7 +216,7 @@ class ModelRollout:
             previous = self.ledger.previous
             earlier = previous.model if previous is not None else None
             content = content.model_copy(update={"model": earlier})
-        self._fetched = self._told = self._fruitless = 0
+        self._download = Download()
         self._to(S.VERIFIED, fetched_bytes=0, canary={}, **acceptance(content))
 
     # The steps
@@ -251,7 +244,7 @@ class ModelRollout:
 
         manifest = self._manifest()
         settings = self._effects.settings().rollout
-        before = self._fetched
+        before = self._download.have
         means = Means(
             folder=self._effects.models_dir(),
             import_dir=settings.model_import_dir,
@@ -267,8 +260,8 @@ class ModelRollout:
             self._files.discard_part(manifest)
             return 0.0
         except (Unavailable, OSError) as error:
-            return self._fetch_later(str(error), fruitful=self._fetched > before)
-        self._fetched = manifest.size
+            return self._fetch_later(str(error), before)
+        self._download.have = manifest.size
         self._to(S.FETCHED, fetched_bytes=manifest.size, reason="")
         return 0.0
 
@@ -276,22 +269,20 @@ class ModelRollout:
         return self.ledger.waiting is not None
 
     def _progress(self, have: int) -> None:
-        self._fetched = have
-        if have - self._told >= REPORT_SHARE * self._manifest().size:
-            self._told = have
+        if self._download.came(have, self._manifest().size):
             self._save(fetched_bytes=have)
 
-    def _fetch_later(self, why: str, *, fruitful: bool) -> float:
+    def _fetch_later(self, why: str, before: int) -> float:
         if self._superseded():
             return 0.0
-        self._fruitless = 0 if fruitful else self._fruitless + 1
-        log.warning("model_fetch_interrupted", reason=why, have=self._fetched)
-        if self._fruitless >= FRUITLESS:
+        pause_s = self._download.interrupted(before)
+        log.warning("model_fetch_interrupted", reason=why, have=self._download.have)
+        if pause_s is None:
             self._end(S.FAILED, why, failures=self.ledger.failures + 1)
             return 0.0
         if why != self.ledger.reason:
-            self._save(reason=why, fetched_bytes=self._fetched)
-        return PAUSES_S[min(self._fruitless, len(PAUSES_S) - 1)]
+            self._save(reason=why, fetched_bytes=self._download.have)
+        return pause_s
 
     def _check(self) -> None:
         manifest = self._manifest()
