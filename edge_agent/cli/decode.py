@@ -14,7 +14,10 @@ import typer
 from edge_agent.errors import BadPayload
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from edge_agent.config import Settings
+    from edge_agent.config.telemetry import SourceSection
     from edge_agent.decode.decoder import Decoder
     from edge_agent.telemetry import Message, Reading
 
@@ -83,8 +86,38 @@ def explain(decoder: Decoder, message: Message) -> dict[str, Any]:
             for one in readings
         ],
         "left_out": {key: count for key, count in counts.items() if count},
-        "notes": decoder.news(),
+        "notes": [*decoder.news(), *_unread(decoder), *_undated(section, message, readings)],
     }
+
+
+def _unread(decoder: Decoder) -> Iterable[str]:
+    """Which values gave no reading, what they are, and what would read them."""
+    from edge_agent.decode.name import described, shown
+    from edge_agent.decode.value import number
+
+    lines: dict[str, None] = {}
+    for key, value in decoder.unread:
+        numeric = isinstance(value, str) and number(value, {}, in_strings=True) is not None
+        remedy = ": numbers_in_strings = true reads it" if numeric else ""
+        lines[f"{shown(key)} is no number but {described(value)}{remedy}"] = None
+    return lines
+
+
+def _undated(
+    section: SourceSection | None, message: Message, readings: list[Reading]
+) -> Iterator[str]:
+    """That no time was found where the settings look for one, and what looks like one."""
+    from edge_agent.decode.discovery import TIME_KEYS, time_form
+
+    if section is None or not any(one.at == message.arrived for one in readings):
+        return
+    looked = f"nothing at time = {json.dumps(section.time)}" if section.time else "no time is set"
+    yield f"{looked}: the time of arrival is taken for the time of measurement"
+    for one in readings:
+        form = time_form(one.value) if one.signal.split(".")[-1].lower() in TIME_KEYS else None
+        if form is not None:
+            way = f'time = {json.dumps(one.signal)}, time_format = "{form}"'
+            yield f"{one.signal} looks like a time, not like a signal: set {way}"
 
 
 def _settings(config: Path | None) -> Settings:

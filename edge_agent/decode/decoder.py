@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -28,6 +29,9 @@ from edge_agent.telemetry import Message, Quality, Reading
 
 WORST = 5
 """Machines named in the report for their clock."""
+
+UNREAD = 10
+"""Values that are no number, kept for whoever asks what became of a message."""
 
 ROUTES = 200_000
 """Topics remembered at once; past that all are forgotten and found again."""
@@ -77,6 +81,8 @@ class Decoder:
         """Topics of machines in another agent's part."""
         self.census = Census(settings.max_equipment, settings.max_signals)
         self.counts = DecodeCounts()
+        self.unread: deque[tuple[str, object]] = deque(maxlen=UNREAD)
+        """The latest values that are no number, with the keys that they stood under."""
         share = f"$share/{settings.share_group}/" if settings.share_group else ""
         wanted = {share + source.template.filter: source.section.qos for source in self._sources}
         self.filters: tuple[tuple[str, int], ...] = tuple(wanted.items())
@@ -234,6 +240,7 @@ class Decoder:
         names = route.names
         equipment = route.equipment
         readings: list[Reading] = []
+        skipped = self.counts.skipped
         for key, value in tree.items():
             name = names.get(key)
             if name and type(value) is float and value - value == 0.0:
@@ -241,6 +248,7 @@ class Decoder:
             elif name == "":
                 continue
             elif type(value) is dict:
+                self.counts.skipped = skipped  # they are met again
                 return self._take(route, samples(route.source, tree, {}), message)
             else:
                 self._value(route, key, Sample(key, value), (at, quality), readings)
@@ -318,6 +326,7 @@ class Decoder:
             found = number(sample.value, section.words, in_strings=section.numbers_in_strings)
         if found is None:
             self.counts.skipped += 1
+            self.unread.append((key, sample.value))
             return
         if name is None:
             name = self._name(route, key, sample.unit)

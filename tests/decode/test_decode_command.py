@@ -52,5 +52,29 @@ def test_reads_a_file_of_bytes(config: str, tmp_path: Path) -> None:
     assert code == 0
     assert [one["quality"] for one in report["readings"]] == ["out_of_range", "good"]
     assert report["left_out"] == {"skipped": 1}
+    assert "'mode' is no number but" in report["notes"][0]
     code, output = run("rows/pump", f"@{path}.absent", "-c", config)
     assert code == 2
+
+
+def test_says_that_it_took_the_time_of_arrival_and_what_looks_like_a_time(config: str) -> None:
+    code, output = run("plant/pump/oil", '{"ts": 1763900000, "t": 2}', "--json")
+    assert code == 1  # no source of the defaults
+    code, output = run("plant/press-3/telemetry", '{"ts": 1763900000, "bar": 2}', "--json")
+    first, second = json.loads(output)["notes"]
+    assert code == 0
+    assert first.startswith('nothing at time = "timestamp"')
+    assert 'set time = "ts", time_format = "' in second
+    code, output = run(
+        "plant/press-3/telemetry", '{"timestamp": "2026-11-23T06:00:00Z", "bar": 2}', "--json"
+    )
+    assert json.loads(output)["notes"] == []
+
+
+def test_says_what_would_read_a_number_in_a_string() -> None:
+    payload = '{"mode": "auto", "oil": {"temp": "23,5", "bar": 2}}'
+    code, output = run("plant/press-3/telemetry", payload, "--json")
+    report = json.loads(output)
+    assert code == 0
+    assert report["left_out"] == {"skipped": 2}
+    assert report["notes"][1].endswith("numbers_in_strings = true reads it")
