@@ -6,9 +6,11 @@ Exit codes: 0 fine, 1 found a problem, 2 wrong usage, 78 bad configuration.
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from edge_agent import __version__
 from edge_agent.cli import bench, evaluate, jobs, model
 from edge_agent.cli.calibrate import calibrate
 from edge_agent.cli.card import app as card_app
@@ -30,9 +32,25 @@ from edge_agent.config.settings import LogSection
 from edge_agent.errors import BadConfig, EdgeAgentError
 from edge_agent.logs import configure_logs
 
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edge-agent {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version."),
+    ] = False,
+) -> None:
+    """Diagnostic agent for factory gateways."""
+
+
 app = typer.Typer(
+    callback=_options,
     name="edge-agent",
-    help="Diagnostic agent for factory gateways.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from plant import REPOSITORY
 
+from edge_agent import __version__
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -52,12 +54,16 @@ def test_it_runs_where_it_is_installed(wheel: Path, tmp_path: Path) -> None:
     here = [path for path in sys.path if path.endswith("site-packages")]
     (target / "beside.pth").write_text("\n".join(here) + "\n")
     program = tmp_path / "env" / "bin" / "edge-agent"
-    said = subprocess.run(
-        [str(program), "config", "reference"],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
-    ).stdout
-    assert said == (REPOSITORY / "configs" / "edge-agent.toml").read_text()
+
+    def said(*words: str) -> str:
+        return subprocess.run(
+            [str(program), *words],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=tmp_path,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+        ).stdout
+
+    assert said("config", "reference") == (REPOSITORY / "configs" / "edge-agent.toml").read_text()
+    assert said("--version") == f"edge-agent {__version__}\n"
