@@ -18,6 +18,7 @@ import structlog
 
 from edge_agent import __version__
 from edge_agent.adapterswitch import AdapterSwitch
+from edge_agent.audit import DiagnosisRecord
 from edge_agent.canary import CanaryCase, stored_cases
 from edge_agent.card import Card
 from edge_agent.casebook import Casebook
@@ -30,8 +31,9 @@ from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
 from edge_agent.detect.machine import EquipmentStatus
 from edge_agent.diagnose.library import CardLibrary, idle_cards
+from edge_agent.diagnose.phrases import language_note
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
-from edge_agent.diagnosis import Diagnosis
+from edge_agent.diagnosis import ManualPassage
 from edge_agent.doorway import Doorway
 from edge_agent.errors import BadPayload
 from edge_agent.finding import Finding
@@ -41,7 +43,7 @@ from edge_agent.inbox import Inbox
 from edge_agent.inference.client import WorkerClient
 from edge_agent.inference.tier import TierChoice
 from edge_agent.intake import Intake, IntakeEffects
-from edge_agent.job import Job, JobState
+from edge_agent.job import JobState
 from edge_agent.life import GOVERNOR, Ending, Life
 from edge_agent.logs import bind_everywhere, configure_logs
 from edge_agent.model_access import ModelAccess
@@ -58,6 +60,7 @@ from edge_agent.rollout.commands import Commands
 from edge_agent.rollout.effects import Effects, Memory
 from edge_agent.rollout.model_apply import ModelEffects, ModelRollout
 from edge_agent.store.database import Store
+from edge_agent.store.manuals import Manuals
 from edge_agent.supervisor import Loop, Supervisor
 from edge_agent.telemetry import Message
 from edge_agent.walltime import trusted
@@ -93,6 +96,7 @@ class Agent:
     def __init__(self, document: Mapping[str, Any], base: Path) -> None:
         self._base = base
         self._restart = threading.Event()
+        self._manuals: Manuals | None = None
         self._draining = threading.Event()
         self._session = str(uuid4())
         self._started = time.time()
@@ -178,7 +182,9 @@ class Agent:
 
     def _notes(self, settings: Settings) -> list[str]:
         pushed = settings.diagnose.pushed_cards
-        return idle_cards(pushed, self._intake.machines()) if pushed else []
+        idle = idle_cards(pushed, self._intake.machines()) if pushed else []
+        note = language_note(settings.diagnose.language)
+        return [*idle, note] if note else idle
 
     def _models_dir(self, settings: Settings) -> Path:
         return settings.inference.models_dir or self.settings.store.state_dir / "models"
@@ -362,9 +368,9 @@ class Agent:
         self._persist(together, loop)
         self._observation.findings(found)
 
-    def _finish(self, job: Job, diagnosis: Diagnosis, state: JobState, loop: Loop) -> None:
-        self._persist(lambda: self._casebook.finish(job, diagnosis, state), loop)
-        self._observation.diagnosis(diagnosis)
+    def _finish(self, record: DiagnosisRecord, state: JobState, loop: Loop) -> None:
+        self._persist(lambda: self._casebook.finish(record, state), loop)
+        self._observation.diagnosis(record.diagnosis)
 
     def _new_decoder(self, settings: Settings) -> Decoder:
         return Decoder(settings.telemetry, settings.agent.topic_prefix, unit_of=self._cards_unit)
@@ -388,7 +394,7 @@ class Agent:
         )
         desk = Desk(
             claim=lambda: self._persist(lambda: jobs.claim(time.time()), loop),
-            finish=lambda job, made, state: self._finish(job, made, state, loop),
+            finish=lambda record, state: self._finish(record, state, loop),
             retry=lambda *again: self._persist(lambda: jobs.retry(*again), loop),
             put_back=lambda job: self._persist(lambda: jobs.put_back(job.id), loop),
             overtaken=lambda job: jobs.overtaken(job.priority, time.time()),
@@ -396,12 +402,23 @@ class Agent:
             charge=access.charge,
             complete=access.complete,
             history=self.store.feedback.of_equipment,
+            search=self._search_manuals,
             beat=loop.beat,
         )
         self._diagnosis = DiagnosisLoop(
             desk, self.settings.diagnose, self._card_for, self.settings.agent.id
         )
         loop.run = self._diagnosis.run
+
+    def _search_manuals(
+        self, words: Sequence[str], files: Sequence[str], count: int
+    ) -> Sequence[ManualPassage]:
+        folder = self.settings.diagnose.manuals
+        if folder is None:
+            return ()
+        if self._manuals is None or self._manuals.folder != folder:
+            self._manuals = Manuals(self.settings.store.state_dir, folder)
+        return self._manuals.search(words, files, count)
 
     def _why_no_model(self) -> str:
         lives = self.store.lives

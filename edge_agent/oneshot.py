@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_agent.audit import DiagnosisRecord
 from edge_agent.card import Card
 from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.settings import Settings
@@ -88,8 +89,8 @@ def diagnose(finding: Finding, card: Card, settings: Settings, *, rules_only: bo
         )
     ]
 
-    def finish(_job: Job, diagnosis: Diagnosis, _state: JobState) -> None:
-        done.append(diagnosis)
+    def finish(record: DiagnosisRecord, _state: JobState) -> None:
+        done.append(record.diagnosis)
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-agent-")))

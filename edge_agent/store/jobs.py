@@ -132,6 +132,7 @@ class Jobs:
             if job.state is JobState.RUNNING:
                 check_transition(job_id, job.state, JobState.SUPERSEDED)
             self._connection.change("DELETE FROM jobs WHERE id = ?", (job_id,))
+            self._connection.change("DELETE FROM records WHERE job_id = ?", (job_id,))
 
     def get(self, job_id: str) -> Job | None:
         """One job."""
