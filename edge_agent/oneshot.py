@@ -5,25 +5,32 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import structlog
 
 from edge_agent.audit import DiagnosisRecord
 from edge_agent.card import Card
 from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.settings import Settings
 from edge_agent.detect.detection import Detection
+from edge_agent.diagnose.remaking import Remade, remake
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
 from edge_agent.diagnosis import Diagnosis
-from edge_agent.errors import BadPayload, Unavailable
+from edge_agent.errors import BadConfig, BadPayload, Unavailable
 from edge_agent.finding import Finding, IncidentPhase
 from edge_agent.govern.governor import Governor
+from edge_agent.inference.catalog import resolve
 from edge_agent.inference.client import WorkerClient
 from edge_agent.job import Job, JobState
 from edge_agent.level import Allowance, Spent
 from edge_agent.recording import Recording
 from edge_agent.telemetry import Reading
+
+log = structlog.get_logger(__name__)
 
 AGENT_ID = "local"
 
@@ -70,6 +77,40 @@ def look(recording: Recording, card: Card, settings: Settings, at: int | None) -
     return Look(row, current, opened)
 
 
+def again(record: DiagnosisRecord, settings: Settings, *, recorded_answer: bool) -> Remade:
+    """Make a recorded diagnosis again, with the model that it names where it is still there."""
+    if recorded_answer or record.completion is None:
+        return remake(record, None)
+    models_dir = settings.inference.models_dir or settings.store.state_dir / "models"
+    named = record.completion.model.name
+    inference = settings.inference
+    if Path(inference.model).stem != named:
+        try:
+            resolve(named, models_dir)
+        except BadConfig:
+            log.warning("recorded_model_not_here", model=named, instead=inference.model)
+        else:
+            inference = inference.model_copy(update={"model": named})
+    with _worker(settings.model_copy(update={"inference": inference})) as (client, _governor):
+        return remake(record, lambda request: client.complete(request, lambda: False))
+
+
+@contextmanager
+def _worker(settings: Settings) -> Iterator[tuple[WorkerClient, Governor]]:
+    """A worker of our own beside whatever runs, and the governor that bounds its memory."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-agent-")))
+        governor = Governor(settings.govern, clock=time.time, monotonic=time.monotonic, state=None)
+        client = WorkerClient(
+            settings.inference,
+            runtime_dir=folder,
+            models_dir=settings.inference.models_dir or settings.store.state_dir / "models",
+            memory_limit_mb=governor.worker_memory_mb,
+        )
+        stack.callback(client.close, 0.0)
+        yield client, governor
+
+
 def machine_name(card: Card) -> str:
     """The name that a recording's machine goes by: the card's, without its pattern."""
     return card.equipment.replace("*", "").strip("-_.") or "machine"
@@ -92,16 +133,7 @@ def diagnose(finding: Finding, card: Card, settings: Settings, *, rules_only: bo
     def finish(record: DiagnosisRecord, _state: JobState) -> None:
         done.append(record.diagnosis)
 
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-agent-")))
-        governor = Governor(settings.govern, clock=time.time, monotonic=time.monotonic, state=None)
-        client = WorkerClient(
-            settings.inference,
-            runtime_dir=folder,
-            models_dir=settings.inference.models_dir or settings.store.state_dir / "models",
-            memory_limit_mb=governor.worker_memory_mb,
-        )
-        stack.callback(client.close, 0.0)
+    with _worker(settings) as (client, governor):
 
         def complete(request: CompletionRequest, _cancelled: object) -> Completion:
             if rules_only:

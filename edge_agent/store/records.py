@@ -91,6 +91,14 @@ class Records:
         given = record.circumstances.model_copy(update={"card": card})
         return record.model_copy(update={"circumstances": given})
 
+    def taken(self) -> int:
+        """Bytes that records and their cards take."""
+        rows = self._connection.execute(
+            "SELECT (SELECT coalesce(sum(size), 0) FROM records)"
+            " + (SELECT coalesce(sum(size), 0) FROM record_cards)"
+        )
+        return int(rows[0][0])
+
     def prune(self) -> int:
         """Forget those whose job is gone and the oldest beyond the bound; how many went."""
         with self._connection.transaction():
