@@ -33,7 +33,6 @@ from edge_agent.detect.machine import EquipmentStatus
 from edge_agent.diagnose.library import CardLibrary, idle_cards
 from edge_agent.diagnose.phrases import language_note
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
-from edge_agent.diagnosis import ManualPassage
 from edge_agent.doorway import Doorway
 from edge_agent.errors import BadPayload
 from edge_agent.finding import Finding
@@ -59,6 +58,7 @@ from edge_agent.rollout.apply import ConfigRollout
 from edge_agent.rollout.commands import Commands
 from edge_agent.rollout.effects import Effects, Memory
 from edge_agent.rollout.model_apply import ModelEffects, ModelRollout
+from edge_agent.rounds import Rounds
 from edge_agent.store.database import Store
 from edge_agent.store.manuals import Manuals
 from edge_agent.supervisor import Loop, Supervisor
@@ -96,7 +96,6 @@ class Agent:
     def __init__(self, document: Mapping[str, Any], base: Path) -> None:
         self._base = base
         self._restart = threading.Event()
-        self._manuals: Manuals | None = None
         self._draining = threading.Event()
         self._session = str(uuid4())
         self._started = time.time()
@@ -370,7 +369,8 @@ class Agent:
 
     def _finish(self, record: DiagnosisRecord, state: JobState, loop: Loop) -> None:
         self._persist(lambda: self._casebook.finish(record, state), loop)
-        self._observation.diagnosis(record.diagnosis)
+        if record.diagnosis.trigger != "checkup":
+            self._observation.diagnosis(record.diagnosis)
 
     def _new_decoder(self, settings: Settings) -> Decoder:
         return Decoder(settings.telemetry, settings.agent.topic_prefix, unit_of=self._cards_unit)
@@ -392,6 +392,7 @@ class Agent:
             model=lambda: self._worker.status().model,
             forbidden=self._why_no_model,
         )
+        manuals = Manuals(self.settings.store.state_dir, lambda: self.settings.diagnose.manuals)
         desk = Desk(
             claim=lambda: self._persist(lambda: jobs.claim(time.time()), loop),
             finish=lambda record, state: self._finish(record, state, loop),
@@ -402,23 +403,13 @@ class Agent:
             charge=access.charge,
             complete=access.complete,
             history=self.store.feedback.of_equipment,
-            search=self._search_manuals,
+            search=manuals.search,
             beat=loop.beat,
         )
         self._diagnosis = DiagnosisLoop(
             desk, self.settings.diagnose, self._card_for, self.settings.agent.id
         )
         loop.run = self._diagnosis.run
-
-    def _search_manuals(
-        self, words: Sequence[str], files: Sequence[str], count: int
-    ) -> Sequence[ManualPassage]:
-        folder = self.settings.diagnose.manuals
-        if folder is None:
-            return ()
-        if self._manuals is None or self._manuals.folder != folder:
-            self._manuals = Manuals(self.settings.store.state_dir, folder)
-        return self._manuals.search(words, files, count)
 
     def _why_no_model(self) -> str:
         lives = self.store.lives
@@ -471,6 +462,14 @@ class Agent:
         operations = Operations(
             self.store, self._intake, self._health.report, self._wake, self._card_for
         )
+        self._rounds = Rounds(
+            self._casebook,
+            settings=lambda: self.settings,
+            states=self._machine_states,
+            current=self._current,
+            card_for=self._card_for,
+            wake=self._wake,
+        )
         self._doorway = Doorway(self.settings.store.state_dir, operations.local)
         self._commands = Commands(
             self.settings,
@@ -501,6 +500,10 @@ class Agent:
         found = self._intake.ask(lambda detection: detection.status())
         machines = cast("dict[str, EquipmentStatus]", found)
         return {name: machine.state for name, machine in machines.items()}
+
+    def _current(self, equipment: str) -> Finding | None:
+        found = self._intake.ask(lambda detection: detection.current(equipment))
+        return cast("Finding | None", found)
 
     def _life_facts(self) -> dict[str, Any]:
         return {
@@ -542,6 +545,7 @@ class Agent:
             complaint = "the broker is not reachable"
         self._rollout.tick(time.time(), complaint)
         self._observation.tick()
+        self._rounds.tick(time.time())
         self._doorway.turn()
 
     def _on_desired(self, message: Message) -> None:

@@ -162,8 +162,15 @@ class Jobs:
         return {state: found.get(state.value, 0) for state in JobState}
 
     def prune(self, keep: int = DONE_KEPT) -> int:
-        """Forget the oldest finished jobs beyond ``keep``; how many went."""
-        return self._connection.change(
+        """Forget the oldest finished jobs beyond ``keep``, of them an eighth check-ups at most:
+        what is routine must not drive out what happened. How many went."""
+        routine = self._connection.change(
+            "DELETE FROM jobs WHERE id GLOB 'checkup-*' AND state NOT IN ('queued', 'running') AND"
+            " rowid NOT IN (SELECT rowid FROM jobs WHERE id GLOB 'checkup-*' AND state NOT IN"
+            " ('queued', 'running') ORDER BY changed_at DESC, rowid DESC LIMIT ?)",
+            (max(1, keep // 8),),
+        )
+        return routine + self._connection.change(
             "DELETE FROM jobs WHERE state NOT IN ('queued', 'running') AND rowid NOT IN"
             " (SELECT rowid FROM jobs WHERE state NOT IN ('queued', 'running')"
             " ORDER BY changed_at DESC, rowid DESC LIMIT ?)",

@@ -49,13 +49,18 @@ log = structlog.get_logger()
 
 
 class Manuals:
-    """The index of one folder. Not thread-safe: the diagnosis loop alone uses it."""
+    """The index of one folder. Not thread-safe: the diagnosis loop alone uses it. ``folder`` gives
+    the folder as the settings have it now; None: there are no manuals."""
 
     def __init__(
-        self, state_dir: Path, folder: Path, clock: Callable[[], float] = time.monotonic
+        self,
+        state_dir: Path,
+        folder: Callable[[], Path | None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._file = state_dir / FILE_NAME
-        self.folder = folder
+        self._folder_now = folder
+        self.folder = Path()
         self._clock = clock
         self._looked_at: float | None = None
         self._told: set[str] = set()
@@ -65,6 +70,11 @@ class Manuals:
     ) -> list[ManualPassage]:
         """The ``count`` best passages for ``words``, best first (BM25; a heading counts three
         times), of files that match a pattern; empty where there is none or nothing can be read."""
+        folder = self._folder_now()
+        if folder is None:
+            return []
+        if folder != self.folder:
+            self.folder, self._looked_at = folder, None
         for last in (False, True):
             try:
                 with closing(self._connect()) as database:
