@@ -460,7 +460,12 @@ class Agent:
         )
         self._observation = Observation(self.settings, self.store, sight)
         operations = Operations(
-            self.store, self._intake, self._health.report, self._wake, self._card_for
+            self.store,
+            self._intake,
+            self._health.report,
+            self._wake,
+            self._card_for,
+            lambda: self.settings.detect,
         )
         self._rounds = Rounds(
             self._casebook,

@@ -327,9 +327,7 @@ TOPICS = (
     Topic("status", "status", Status, "Online or offline; the last will.", retained=True),
     Topic("incident/{equipment}", "incident", Incident, "Opened, updated, closed."),
     Topic("diagnosis/{equipment}", "diagnosis", Diagnosis, "Which fault, why, what to do."),
-    Topic(
-        "checkup/{equipment}", "diagnosis", Diagnosis, "A look at a machine without an incident."
-    ),
+    Topic("checkup/{equipment}", "checkup", Diagnosis, "A look at a machine without an incident."),
     Topic("summary/{area}", "summary", ShiftSummary, "The incidents of a shift, by area."),
     Topic("health", "health", Health, "How the agent is."),
     Topic("machine/{equipment}", "machine", MachineState, "For Home Assistant.", retained=True),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -21,13 +22,14 @@ from edge_agent.diagnose.remaking import Remade, remake
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
 from edge_agent.diagnosis import Diagnosis
 from edge_agent.errors import BadConfig, BadPayload, Unavailable
-from edge_agent.finding import Finding, IncidentPhase
+from edge_agent.finding import Finding, IncidentPhase, Window
 from edge_agent.govern.governor import Governor
 from edge_agent.inference.catalog import resolve
 from edge_agent.inference.client import WorkerClient
 from edge_agent.job import Job, JobState
 from edge_agent.level import Allowance, Spent
 from edge_agent.recording import Recording
+from edge_agent.store.manuals import Manuals
 from edge_agent.telemetry import Reading
 
 log = structlog.get_logger(__name__)
@@ -91,13 +93,14 @@ def again(record: DiagnosisRecord, settings: Settings, *, recorded_answer: bool)
             log.warning("recorded_model_not_here", model=named, instead=inference.model)
         else:
             inference = inference.model_copy(update={"model": named})
-    with _worker(settings.model_copy(update={"inference": inference})) as (client, _governor):
+    with _worker(settings.model_copy(update={"inference": inference})) as (client, _, _):
         return remake(record, lambda request: client.complete(request, lambda: False))
 
 
 @contextmanager
-def _worker(settings: Settings) -> Iterator[tuple[WorkerClient, Governor]]:
-    """A worker of our own beside whatever runs, and the governor that bounds its memory."""
+def _worker(settings: Settings) -> Iterator[tuple[WorkerClient, Governor, Path]]:
+    """A worker of our own beside whatever runs, the governor that bounds its memory, and a folder
+    for what they leave."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-agent-")))
         governor = Governor(settings.govern, clock=time.time, monotonic=time.monotonic, state=None)
@@ -108,7 +111,7 @@ def _worker(settings: Settings) -> Iterator[tuple[WorkerClient, Governor]]:
             memory_limit_mb=governor.worker_memory_mb,
         )
         stack.callback(client.close, 0.0)
-        yield client, governor
+        yield client, governor, folder
 
 
 def machine_name(card: Card) -> str:
@@ -116,7 +119,40 @@ def machine_name(card: Card) -> str:
     return card.equipment.replace("*", "").strip("-_.") or "machine"
 
 
-def diagnose(finding: Finding, card: Card, settings: Settings, *, rules_only: bool) -> Diagnosis:
+def row_of(recording: Recording, place: str) -> int:
+    """A row by its number from 0, or the first at or after a time (RFC 3339). Raises
+    ``BadPayload``."""
+    if place.isdigit():
+        return int(place)
+    try:
+        moment = datetime.fromisoformat(place)
+    except ValueError:
+        raise BadPayload(
+            f"{place!r} is no row number and no time such as 2026-11-23T06:00:00Z"
+        ) from None
+    if recording.time_kind != "unix":
+        raise BadPayload(f"{recording.path} counts its times from its start; name rows instead")
+    at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return min(int(recording.times.searchsorted(at)), len(recording.times) - 1)
+
+
+def seen_since(found: Look, recording: Recording, first: int) -> Finding:
+    """What was found, about the rows from ``first`` to it. Raises ``BadPayload``."""
+    if not 0 <= first < found.row:
+        raise BadPayload(f"the window begins at row {first} and ends at row {found.row}")
+    times = recording.times
+    window = Window(start=float(times[first]), end=float(times[found.row]))
+    return found.finding.model_copy(update={"window": window})
+
+
+def diagnose(
+    finding: Finding,
+    card: Card,
+    settings: Settings,
+    *,
+    rules_only: bool,
+    question: str | None = None,
+) -> Diagnosis:
     """The diagnosis of one finding, with the model of ``settings`` or by the rules alone."""
     done: list[Diagnosis] = []
     waiting: list[Job] = [
@@ -127,13 +163,15 @@ def diagnose(finding: Finding, card: Card, settings: Settings, *, rules_only: bo
             finding=finding,
             created_at=time.time(),
             attempts=1,
+            trigger="demand",
+            question=question,
         )
     ]
 
     def finish(record: DiagnosisRecord, _state: JobState) -> None:
         done.append(record.diagnosis)
 
-    with _worker(settings) as (client, governor):
+    with _worker(settings) as (client, governor, folder):
 
         def complete(request: CompletionRequest, _cancelled: object) -> Completion:
             if rules_only:
@@ -159,6 +197,7 @@ def diagnose(finding: Finding, card: Card, settings: Settings, *, rules_only: bo
             admit=admit,
             charge=charge,
             complete=complete,
+            search=Manuals(folder, lambda: settings.diagnose.manuals).search,
         )
         attempts = 1 if rules_only else settings.diagnose.attempts
         once = settings.diagnose.model_copy(update={"attempts": attempts})

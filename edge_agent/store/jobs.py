@@ -46,7 +46,7 @@ class Jobs:
                     job.id,
                     job.incident_id,
                     job.equipment,
-                    job.question is not None,
+                    _on_demand(job),
                     job.priority,
                     job.attempts,
                     job.created_at,
@@ -57,7 +57,7 @@ class Jobs:
                     job.model_dump_json(),
                 ),
             )
-            if added and job.question is None:
+            if added and not _on_demand(job):
                 self._connection.change(
                     "UPDATE jobs SET state = 'superseded', changed_at = ? WHERE incident_id = ?"
                     " AND state = 'queued' AND on_demand = 0 AND id <> ?",
@@ -191,6 +191,10 @@ class Jobs:
                     "UPDATE jobs SET state = ?, changed_at = ? WHERE id = ?",
                     (state, self._clock(), job_id),
                 )
+
+
+def _on_demand(job: Job) -> bool:
+    return job.trigger == "demand" or job.question is not None
 
 
 def _job(row: sqlite3.Row) -> Job:
