@@ -17,6 +17,7 @@ from uuid import uuid4
 import structlog
 
 from edge_agent import __version__
+from edge_agent.audit import DiagnosisRecord
 from edge_agent.canary import CanaryCase, stored_cases
 from edge_agent.card import Card
 from edge_agent.casebook import Casebook
@@ -28,8 +29,8 @@ from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
 from edge_agent.detect.machine import EquipmentStatus
 from edge_agent.diagnose.library import CardLibrary, idle_cards
+from edge_agent.diagnose.phrases import language_note
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
-from edge_agent.diagnosis import Diagnosis
 from edge_agent.doorway import Doorway
 from edge_agent.errors import BadPayload
 from edge_agent.finding import Finding
@@ -37,7 +38,7 @@ from edge_agent.govern.governor import Governor
 from edge_agent.health import Health
 from edge_agent.inbox import Inbox
 from edge_agent.intake import Intake, IntakeEffects
-from edge_agent.job import Job, JobState
+from edge_agent.job import JobState
 from edge_agent.life import GOVERNOR, Ending, Life
 from edge_agent.logs import bind_everywhere, configure_logs
 from edge_agent.model_access import ModelAccess
@@ -52,7 +53,9 @@ from edge_agent.publish.publisher import Backlog, Line, Publisher
 from edge_agent.rollout.apply import ConfigRollout
 from edge_agent.rollout.commands import Commands
 from edge_agent.rollout.effects import Effects, Memory
+from edge_agent.rounds import Rounds
 from edge_agent.store.database import Store
+from edge_agent.store.manuals import Manuals
 from edge_agent.supervisor import Loop, Supervisor
 from edge_agent.telemetry import Message
 from edge_agent.walltime import trusted
@@ -171,7 +174,9 @@ class Agent:
 
     def _notes(self, settings: Settings) -> list[str]:
         pushed = settings.diagnose.pushed_cards
-        return idle_cards(pushed, self._intake.machines()) if pushed else []
+        idle = idle_cards(pushed, self._intake.machines()) if pushed else []
+        note = language_note(settings.diagnose.language)
+        return [*idle, note] if note else idle
 
     def _report(self, kind: str, report: dict[str, Any]) -> None:
         self._casebook.send(reported_message(self._casebook.root, kind, report))
@@ -300,9 +305,10 @@ class Agent:
         self._persist(together, loop)
         self._observation.findings(found)
 
-    def _finish(self, job: Job, diagnosis: Diagnosis, state: JobState, loop: Loop) -> None:
-        self._persist(lambda: self._casebook.finish(job, diagnosis, state), loop)
-        self._observation.diagnosis(diagnosis)
+    def _finish(self, record: DiagnosisRecord, state: JobState, loop: Loop) -> None:
+        self._persist(lambda: self._casebook.finish(record, state), loop)
+        if record.diagnosis.trigger != "checkup":
+            self._observation.diagnosis(record.diagnosis)
 
     def _new_decoder(self, settings: Settings) -> Decoder:
         return Decoder(settings.telemetry, settings.agent.topic_prefix, unit_of=self._cards_unit)
@@ -324,9 +330,10 @@ class Agent:
             model=lambda: self._worker.status().model,
             forbidden=self._why_no_model,
         )
+        manuals = Manuals(self.settings.store.state_dir, lambda: self.settings.diagnose.manuals)
         desk = Desk(
             claim=lambda: self._persist(lambda: jobs.claim(time.time()), loop),
-            finish=lambda job, made, state: self._finish(job, made, state, loop),
+            finish=lambda record, state: self._finish(record, state, loop),
             retry=lambda *again: self._persist(lambda: jobs.retry(*again), loop),
             put_back=lambda job: self._persist(lambda: jobs.put_back(job.id), loop),
             overtaken=lambda job: jobs.overtaken(job.priority, time.time()),
@@ -334,6 +341,7 @@ class Agent:
             charge=access.charge,
             complete=access.complete,
             history=self.store.feedback.of_equipment,
+            search=manuals.search,
             beat=loop.beat,
         )
         self._diagnosis = DiagnosisLoop(
@@ -390,7 +398,20 @@ class Agent:
         )
         self._observation = Observation(self.settings, self.store, sight)
         operations = Operations(
-            self.store, self._intake, self._health.report, self._wake, self._card_for
+            self.store,
+            self._intake,
+            self._health.report,
+            self._wake,
+            self._card_for,
+            lambda: self.settings.detect,
+        )
+        self._rounds = Rounds(
+            self._casebook,
+            settings=lambda: self.settings,
+            states=self._machine_states,
+            current=self._current,
+            card_for=self._card_for,
+            wake=self._wake,
         )
         self._doorway = Doorway(self.settings.store.state_dir, operations.local)
         self._commands = Commands(
@@ -419,6 +440,10 @@ class Agent:
         found = self._intake.ask(lambda detection: detection.status())
         machines = cast("dict[str, EquipmentStatus]", found)
         return {name: machine.state for name, machine in machines.items()}
+
+    def _current(self, equipment: str) -> Finding | None:
+        found = self._intake.ask(lambda detection: detection.current(equipment))
+        return cast("Finding | None", found)
 
     def _life_facts(self) -> dict[str, Any]:
         return {
@@ -460,6 +485,7 @@ class Agent:
             complaint = "the broker is not reachable"
         self._rollout.tick(time.time(), complaint)
         self._observation.tick()
+        self._rounds.tick(time.time())
         self._doorway.turn()
 
     def _on_desired(self, message: Message) -> None:

@@ -58,6 +58,8 @@ class CardSignal(Section):
     """What it measures and where."""
     called: str = Field(default="", max_length=100)
     """How the fault texts call it, where its name is a code; from the card's type."""
+    label: str = Field(default="", max_length=100)
+    """How results call it; default: its name, in words."""
     normal: tuple[float, float] | None = None
     """Usual range in operation; leaving it is evidence whatever the baseline says."""
     physical: tuple[float, float] | None = None
@@ -72,6 +74,14 @@ class CardSignal(Section):
             if limits is not None and not limits[0] < limits[1]:
                 raise ValueError(f"{name} = {list(limits)}: the lower limit comes first")
         return self
+
+
+class ManualExcerpt(Section):
+    """A passage of a manual that belongs to a fault; shown with the fault, never obeyed."""
+
+    source: str = Field(min_length=1, max_length=200)
+    """Where it stands: document and section."""
+    text: Text
 
 
 class CardFault(Section):
@@ -92,6 +102,8 @@ class CardFault(Section):
     """How urgent it is."""
     actions: tuple[Text, ...] = ()
     """What to do, in order; nothing else is ever recommended."""
+    manual: tuple[ManualExcerpt, ...] = Field(default=(), max_length=8)
+    """Passages of the manual that belong to it."""
 
     read: dict[str, CellReading] = {}
     """What a model read out of ``description``, by signal: comes from the table beside the card
@@ -110,6 +122,29 @@ class CardFault(Section):
                     "'may' or 'clearly' may stand before it"
                 )
         return self
+
+
+class FaultTexts(Section):
+    """A fault in another language."""
+
+    title: str = Field(default="", max_length=2000)
+    description: str = Field(default="", max_length=2000)
+    actions: tuple[Text, ...] = ()
+    """As many as the fault has, in the same order; absent: those of the card."""
+
+
+class CardTexts(Section):
+    """A card in another language; what is left out stays as the card has it."""
+
+    title: str = Field(default="", max_length=200)
+    description: str = Field(default="", max_length=4000)
+    signals: dict[str, Annotated[str, StringConstraints(min_length=1, max_length=100)]] = {}
+    """Signal → how results call it."""
+    faults: dict[str, FaultTexts] = {}
+    """Fault id → its texts."""
+
+
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 
 
 class Card(Section):
@@ -133,6 +168,12 @@ class Card(Section):
     """Signals by their name in the telemetry."""
     faults: tuple[CardFault, ...] = Field(default=(), max_length=500)
     """The fault catalogue."""
+    area: str = Field(default="", max_length=100)
+    """Part of the plant that it stands in, for shift summaries; ``report.areas`` wins over it."""
+    manuals: tuple[str, ...] = Field(default=(), max_length=32)
+    """Files below ``diagnose.manuals`` that speak of it (``pumps/*.md``); empty: all of them."""
+    translations: dict[Language, CardTexts] = Field(default={}, max_length=16)
+    """Its texts in other languages, by code (``de``); ``diagnose.language`` chooses."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Card:
@@ -146,6 +187,25 @@ class Card(Section):
                     known = ", ".join(self.signals) or "none"
                     raise ValueError(
                         f"faults.{fault.id}.symptoms: no signal {signal!r}; the card has: {known}"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _translations_fit(self) -> Card:
+        faults = {fault.id: fault for fault in self.faults}
+        for language, texts in self.translations.items():
+            place = f"translations.{language}"
+            for signal in texts.signals:
+                if signal not in self.signals:
+                    raise ValueError(f"{place}.signals: the card has no signal {signal!r}")
+            for fault_id, told in texts.faults.items():
+                if fault_id not in faults:
+                    raise ValueError(f"{place}.faults: the card has no fault {fault_id!r}")
+                wanted = len(faults[fault_id].actions)
+                if told.actions and len(told.actions) != wanted:
+                    raise ValueError(
+                        f"{place}.faults.{fault_id}.actions: {len(told.actions)} where the fault "
+                        f"has {wanted}; translate each, in the same order"
                     )
         return self
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import structlog
 
+from edge_agent.audit import DiagnosisRecord
 from edge_agent.card import Card
 from edge_agent.config.settings import Settings
-from edge_agent.diagnosis import Diagnosis
 from edge_agent.errors import Unavailable
 from edge_agent.finding import Finding
-from edge_agent.job import Job, JobState
+from edge_agent.job import JobState
 from edge_agent.outgoing import Outgoing
 from edge_agent.publish.message import (
     dead_letter_message,
@@ -85,8 +85,9 @@ class Casebook:
                 self.store.jobs.enqueue(job)
         self.wake()
 
-    def finish(self, job: Job, diagnosis: Diagnosis, state: JobState) -> None:
-        """A job's end and its diagnosis's message, in one transaction."""
+    def finish(self, record: DiagnosisRecord, state: JobState) -> None:
+        """A job's end, its diagnosis's message and what it was made from, in one transaction."""
+        job, diagnosis = record.circumstances.job, record.diagnosis
         retain = self.settings.publish.retain_diagnosis
         messages = [diagnosis_message(self.root, diagnosis, retain=retain)]
         if job.response_topic is not None:
@@ -100,6 +101,7 @@ class Casebook:
             )
         with self.store.transaction():
             self.store.jobs.finish(job, state)
+            self.store.records.put(record)
             self.store.outbox.add(messages, time.time())
         log.info(
             "diagnosis_ready",

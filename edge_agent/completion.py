@@ -70,6 +70,9 @@ class Completion(Record):
     decode_seconds: float
     cpu_seconds: float
     model: ModelIdentity
+    adapter_sha256: str = ""
+    sampling: dict[str, float] = {}
+    """How tokens were drawn; empty: the most probable one each time."""
 
     def by_prompt(self, version: str) -> Completion:
         """The same, its model saying which prompt made it."""

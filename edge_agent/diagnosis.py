@@ -36,6 +36,20 @@ class RankedFault(Record):
     probability: Probability
 
 
+class ManualPassage(Record):
+    """A passage of a manual that belongs to the fault, quoted as it stands there."""
+
+    source: str
+    """Document, below ``diagnose.manuals``, or what the card names."""
+    section: str = ""
+    """Heading that it stands under."""
+    text: str
+
+
+Trigger = Literal["incident", "demand", "checkup"]
+"""Why a diagnosis was made: a machine left its normal, someone asked, or it was due."""
+
+
 class Cost(Record):
     """What this diagnosis took."""
 
@@ -61,12 +75,21 @@ class Diagnosis(Record):
     """RFC 3339, UTC."""
     clock_trusted: bool
     window: Window
+    trigger: Trigger = "incident"
+    question: str | None = None
+    """What was asked, for a diagnosis on demand."""
     verdict: Literal["diagnosed", "undetermined"]
     fault: RankedFault | None
     """The most probable fault; None when undetermined."""
     alternatives: tuple[RankedFault, ...] = ()
     severity: Severity
     explanation: str
+    language: str = "en"
+    """Of the sentences that code and model wrote; a card may be in another."""
+    look_at: tuple[str, ...] = ()
+    """Signals that would tell the likeliest faults apart, where none is named."""
+    manual_passages: tuple[ManualPassage, ...] = ()
+    """What manuals say of the fault; quoted, not checked."""
     evidence: tuple[SignalEvidence, ...]
     recommended_actions: tuple[str, ...] = ()
     similar_incidents: tuple[SimilarIncident, ...] = ()

@@ -23,6 +23,7 @@ from edge_agent.detect.storm import Storm
 from edge_agent.errors import BadPayload, Unavailable
 from edge_agent.finding import Finding
 from edge_agent.inbox import Inbox
+from edge_agent.recent import RecentRows, Row
 from edge_agent.telemetry import Message, Reading
 
 log = structlog.get_logger(__name__)
@@ -75,6 +76,7 @@ class Intake:
         self._turn = threading.Lock()
         """Held while the detection is looked at or changed; never while waiting for a disk."""
         self._storm = Storm(agent_id)
+        self._recent = RecentRows(row_s=1.0)
         self._ticked = time.monotonic()
         self.messages = 0
         self.readings = 0
@@ -108,6 +110,7 @@ class Intake:
         self.readings += len(readings)
         with self._batch:
             with self._turn:
+                self._recent.add(readings)
                 findings = self._detection.observe(readings) if readings else []
                 findings += self._passing_time(findings)
                 learned = self._learned(findings)
@@ -181,6 +184,16 @@ class Intake:
             muted = self._detection.muted(equipment)
         self.save()
         return muted
+
+    def recall(self, equipment: str, start: float, end: float) -> list[Row]:
+        """The rows of a machine that are still remembered, source time in Unix seconds."""
+        with self._turn:
+            return self._recent.between(equipment, start, end)
+
+    def remembered(self, equipment: str) -> tuple[float, float] | None:
+        """Source times of the oldest and the newest row that is remembered."""
+        with self._turn:
+            return self._recent.span(equipment)
 
     def machines(self) -> list[str]:
         """The equipment that telemetry came from."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from edge_agent.diagnosis import Trigger
 from edge_agent.errors import IllegalTransition
 from edge_agent.finding import Finding, Record
 
@@ -61,6 +62,7 @@ class Job(Record):
     """Wall clock, Unix seconds; a retry waits until then."""
     expires_at: float | None = None
     last_error: str | None = None
+    trigger: Trigger = "incident"
     question: str | None = None
     """What a person asked, for a diagnosis on demand."""
     response_topic: str | None = None

@@ -29,6 +29,7 @@ from edge_agent.rollout.decide import RolloutState
 from edge_agent.rollout.document import Desired
 from edge_agent.rollout.model_document import DesiredModel
 from edge_agent.store.outbox import OutboxCounts
+from edge_agent.summary import ShiftSummary
 from edge_agent.telemetry import Message
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -326,6 +327,8 @@ TOPICS = (
     Topic("status", "status", Status, "Online or offline; the last will.", retained=True),
     Topic("incident/{equipment}", "incident", Incident, "Opened, updated, closed."),
     Topic("diagnosis/{equipment}", "diagnosis", Diagnosis, "Which fault, why, what to do."),
+    Topic("checkup/{equipment}", "checkup", Diagnosis, "A look at a machine without an incident."),
+    Topic("summary/{area}", "summary", ShiftSummary, "The incidents of a shift, by area."),
     Topic("health", "health", Health, "How the agent is."),
     Topic("machine/{equipment}", "machine", MachineState, "For Home Assistant.", retained=True),
     Topic("deadletter", "deadletter", DeadLetter, "What could not be read, and why."),

@@ -5,24 +5,34 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
+
+from edge_agent.audit import DiagnosisRecord
 from edge_agent.card import Card
 from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.settings import Settings
 from edge_agent.detect.detection import Detection
+from edge_agent.diagnose.remaking import Remade, remake
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
 from edge_agent.diagnosis import Diagnosis
-from edge_agent.errors import BadPayload, Unavailable
-from edge_agent.finding import Finding, IncidentPhase
+from edge_agent.errors import BadConfig, BadPayload, Unavailable
+from edge_agent.finding import Finding, IncidentPhase, Window
 from edge_agent.govern.governor import Governor
+from edge_agent.inference.catalog import resolve
 from edge_agent.inference.client import WorkerClient
 from edge_agent.job import Job, JobState
 from edge_agent.level import Allowance, Spent
 from edge_agent.recording import Recording
+from edge_agent.store.manuals import Manuals
 from edge_agent.telemetry import Reading
+
+log = structlog.get_logger(__name__)
 
 AGENT_ID = "local"
 
@@ -69,28 +79,28 @@ def look(recording: Recording, card: Card, settings: Settings, at: int | None) -
     return Look(row, current, opened)
 
 
-def machine_name(card: Card) -> str:
-    """The name that a recording's machine goes by: the card's, without its pattern."""
-    return card.equipment.replace("*", "").strip("-_.") or "machine"
+def again(record: DiagnosisRecord, settings: Settings, *, recorded_answer: bool) -> Remade:
+    """Make a recorded diagnosis again, with the model that it names where it is still there."""
+    if recorded_answer or record.completion is None:
+        return remake(record, None)
+    models_dir = settings.inference.models_dir or settings.store.state_dir / "models"
+    named = record.completion.model.name
+    inference = settings.inference
+    if Path(inference.model).stem != named:
+        try:
+            resolve(named, models_dir)
+        except BadConfig:
+            log.warning("recorded_model_not_here", model=named, instead=inference.model)
+        else:
+            inference = inference.model_copy(update={"model": named})
+    with _worker(settings.model_copy(update={"inference": inference})) as (client, _, _):
+        return remake(record, lambda request: client.complete(request, lambda: False))
 
 
-def diagnose(finding: Finding, card: Card, settings: Settings, *, rules_only: bool) -> Diagnosis:
-    """The diagnosis of one finding, with the model of ``settings`` or by the rules alone."""
-    done: list[Diagnosis] = []
-    waiting: list[Job] = [
-        Job(
-            id=f"{finding.incident_id}-{finding.sequence}",
-            incident_id=finding.incident_id,
-            equipment=finding.equipment,
-            finding=finding,
-            created_at=time.time(),
-            attempts=1,
-        )
-    ]
-
-    def finish(_job: Job, diagnosis: Diagnosis, _state: JobState) -> None:
-        done.append(diagnosis)
-
+@contextmanager
+def _worker(settings: Settings) -> Iterator[tuple[WorkerClient, Governor, Path]]:
+    """A worker of our own beside whatever runs, the governor that bounds its memory, and a folder
+    for what they leave."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-agent-")))
         governor = Governor(settings.govern, clock=time.time, monotonic=time.monotonic, state=None)
@@ -101,6 +111,67 @@ def diagnose(finding: Finding, card: Card, settings: Settings, *, rules_only: bo
             memory_limit_mb=governor.worker_memory_mb,
         )
         stack.callback(client.close, 0.0)
+        yield client, governor, folder
+
+
+def machine_name(card: Card) -> str:
+    """The name that a recording's machine goes by: the card's, without its pattern."""
+    return card.equipment.replace("*", "").strip("-_.") or "machine"
+
+
+def row_of(recording: Recording, place: str) -> int:
+    """A row by its number from 0, or the first at or after a time (RFC 3339). Raises
+    ``BadPayload``."""
+    if place.isdigit():
+        return int(place)
+    try:
+        moment = datetime.fromisoformat(place)
+    except ValueError:
+        raise BadPayload(
+            f"{place!r} is no row number and no time such as 2026-11-23T06:00:00Z"
+        ) from None
+    if recording.time_kind != "unix":
+        raise BadPayload(f"{recording.path} counts its times from its start; name rows instead")
+    at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return min(int(recording.times.searchsorted(at)), len(recording.times) - 1)
+
+
+def seen_since(found: Look, recording: Recording, first: int) -> Finding:
+    """What was found, about the rows from ``first`` to it. Raises ``BadPayload``."""
+    if not 0 <= first < found.row:
+        raise BadPayload(f"the window begins at row {first} and ends at row {found.row}")
+    times = recording.times
+    window = Window(start=float(times[first]), end=float(times[found.row]))
+    return found.finding.model_copy(update={"window": window})
+
+
+def diagnose(
+    finding: Finding,
+    card: Card,
+    settings: Settings,
+    *,
+    rules_only: bool,
+    question: str | None = None,
+) -> Diagnosis:
+    """The diagnosis of one finding, with the model of ``settings`` or by the rules alone."""
+    done: list[Diagnosis] = []
+    waiting: list[Job] = [
+        Job(
+            id=f"{finding.incident_id}-{finding.sequence}",
+            incident_id=finding.incident_id,
+            equipment=finding.equipment,
+            finding=finding,
+            created_at=time.time(),
+            attempts=1,
+            trigger="demand",
+            question=question,
+        )
+    ]
+
+    def finish(record: DiagnosisRecord, _state: JobState) -> None:
+        done.append(record.diagnosis)
+
+    with _worker(settings) as (client, governor, folder):
 
         def complete(request: CompletionRequest, _cancelled: object) -> Completion:
             if rules_only:
@@ -126,6 +197,7 @@ def diagnose(finding: Finding, card: Card, settings: Settings, *, rules_only: bo
             admit=admit,
             charge=charge,
             complete=complete,
+            search=Manuals(folder, lambda: settings.diagnose.manuals).search,
         )
         attempts = 1 if rules_only else settings.diagnose.attempts
         once = settings.diagnose.model_copy(update={"attempts": attempts})

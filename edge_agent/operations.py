@@ -5,23 +5,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Self, cast
 from uuid import uuid4
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from edge_agent.card import Card
+from edge_agent.config.detect import DetectSection
 from edge_agent.config.section import Section
 from edge_agent.detect.feedback import Opinion
 from edge_agent.errors import EdgeAgentError
 from edge_agent.feedback import Feedback, Verdict, confirmed
 from edge_agent.finding import Finding
+from edge_agent.hindsight import LEAST_ROWS, look_back
 from edge_agent.intake import Intake
 from edge_agent.job import Job
 from edge_agent.rollout.commands import Command, CommandContext, CommandRequest
 from edge_agent.store.database import Store
 
 ON_DEMAND_EXPIRES_S = 600.0
+INCIDENTS_SEARCHED = 200
 
 
 class EquipmentRequest(CommandRequest):
@@ -31,9 +35,24 @@ class EquipmentRequest(CommandRequest):
     """Its name in the telemetry."""
 
 
-class DiagnoseRequest(EquipmentRequest):
-    """Look at this machine now."""
+class TimeWindow(Section):
+    """A stretch of the machine's own time."""
 
+    start: AwareDatetime
+    end: AwareDatetime
+
+    @model_validator(mode="after")
+    def _forwards(self) -> Self:
+        if self.start >= self.end:
+            raise ValueError("the end comes after the start")
+        return self
+
+
+class DiagnoseRequest(EquipmentRequest):
+    """Look at this machine now, or at a time gone by."""
+
+    window: TimeWindow | None = None
+    """Look at this time; the last half hour of rows is remembered, and every incident."""
     question: str | None = Field(default=None, max_length=500)
     """What the operator wants to know; the model sees it as data."""
 
@@ -119,6 +138,8 @@ class Operations:
     report: Callable[[], dict[str, Any]]
     wake: Callable[[], None]
     card_for: Callable[[str], Card | None]
+    detect: Callable[[], DetectSection] = DetectSection
+    """How detection is set, as the settings have it now."""
 
     def commands(self) -> tuple[Command, ...]:
         """The commands that this agent answers, for the registry."""
@@ -228,10 +249,12 @@ class Operations:
             )
 
     def diagnose(self, request: DiagnoseRequest, context: CommandContext) -> DiagnoseAnswer:
-        """Queue a diagnosis of the machine as it is now, ahead of all others."""
+        """Queue a diagnosis of the machine as it is now or was then, ahead of all others."""
         finding = self.intake.ask(lambda detection: detection.current(request.equipment))
         if not isinstance(finding, Finding):
             raise Impossible(_unknown(request.equipment))
+        if request.window is not None:
+            finding = self._at(finding, request.window)
         job_id = _demand_id(request, context)
         job = Job(
             id=job_id,
@@ -241,6 +264,7 @@ class Operations:
             priority=0,
             created_at=context.now,
             expires_at=context.now + ON_DEMAND_EXPIRES_S,
+            trigger="demand",
             question=request.question,
             response_topic=context.response_topic,
             correlation_data=context.correlation_data.hex() if context.correlation_data else None,
@@ -248,6 +272,35 @@ class Operations:
         self.store.jobs.enqueue(job)
         self.wake()
         return DiagnoseAnswer(equipment=request.equipment, diagnosis_id=job_id)
+
+    def _at(self, now: Finding, window: TimeWindow) -> Finding:
+        """The machine as it was then: from the rows that are remembered, else the incident of that
+        time. ``now``: as it is."""
+        equipment, start, end = now.equipment, window.start.timestamp(), window.end.timestamp()
+        rows = self.intake.recall(equipment, start, end)
+        if len(rows) >= LEAST_ROWS:
+            kept = self.intake.ask(lambda detection: detection.snapshots_of([equipment]))
+            snapshot = cast("dict[str, bytes]", kept)[equipment]
+            found = look_back(rows, now, snapshot, self.detect(), self.card_for)
+            if found is not None:
+                return found
+        met = [
+            one
+            for one in self.store.incidents.recent(equipment, INCIDENTS_SEARCHED)
+            if one.opened_at <= end and (one.closed_at or one.at) >= start
+        ]
+        if met:
+            return met[0].model_copy(update={"sequence": 0})
+        span = self.intake.remembered(equipment)
+        kept_text = f"rows from {_told(span[0])} to {_told(span[1])}" if span else "no rows"
+        raise Impossible(
+            f"of {equipment} {kept_text} are remembered, {len(rows)} of them in the window, which "
+            f"takes {LEAST_ROWS}; nor is an incident of that time kept"
+        )
+
+
+def _told(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _demand_id(request: DiagnoseRequest, context: CommandContext) -> str:

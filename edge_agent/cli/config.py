@@ -154,29 +154,29 @@ def read_bytes(path: Path) -> bytes:
 
 def as_toml(document: dict[str, Any]) -> str:
     """Settings as TOML, for people: a table per section; absent keys as comments."""
+    from edge_agent.config.toml_text import key, value
+
     lines: list[str] = []
 
-    def table(name: str, node: dict[str, Any]) -> None:
-        nested = {key: value for key, value in node.items() if isinstance(value, dict) and value}
-        lists = {key: value for key, value in node.items() if _is_tables(value)}
-        lines.extend(["", f"[{name}]"] if name else [])
-        for key, value in node.items():
-            if key in nested or key in lists:
+    def table(path: str, node: dict[str, Any], *, array: bool = False) -> None:
+        nested = {name: one for name, one in node.items() if isinstance(one, dict) and one}
+        lists = {name: one for name, one in node.items() if _is_tables(one)}
+        lines.extend(["", f"[[{path}]]" if array else f"[{path}]"] if path else [])
+        for name, one in node.items():
+            if name in nested or name in lists:
                 continue
-            lines.append(f"# {key} is not set" if value is None else f"{key} = {_value(value)}")
-        for key, value in nested.items():
-            table(f"{name}.{key}" if name else key, value)
-        for key, value in lists.items():
-            for part in value:
-                table(f"[{name}.{key}]", part)
+            stands = f"# {key(name)} is not set" if one is None else f"{key(name)} = {value(one)}"
+            lines.append(stands)
+        start = f"{path}." if path else ""
+        for name, one in nested.items():
+            table(start + key(name), one)
+        for name, parts in lists.items():
+            for part in parts:
+                table(start + key(name), part, array=True)
 
     table("", document)
     return "\n".join(lines)
 
 
-def _is_tables(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
-
-
-def _value(value: object) -> str:
-    return "{}" if value == {} else json.dumps(value, ensure_ascii=False)
+def _is_tables(found: object) -> bool:
+    return isinstance(found, list) and bool(found) and all(isinstance(one, dict) for one in found)

@@ -12,12 +12,15 @@ from edge_agent.cli.run import ConfigOption
 from edge_agent.job import JobState
 
 if TYPE_CHECKING:
+    from edge_agent.audit import DiagnosisRecord
+    from edge_agent.diagnose.remaking import Remade
     from edge_agent.job import Job
     from edge_agent.store.database import Store
 
 app = typer.Typer(name="jobs", help="The queue of diagnoses.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 JobId = Annotated[str, typer.Argument(help="As `jobs list` shows it.")]
+SHOWN_CHARS = 300
 DEFAULT = Path("/etc/edge-agent/edge-agent.toml")
 
 
@@ -60,22 +63,79 @@ def list_jobs(
 
 @app.command()
 def show(job_id: JobId, config: ConfigOption = DEFAULT, as_json: Json = False) -> None:
-    """Show one job with the finding that it is about."""
-    store = _view(config)
-    try:
-        job = store.jobs.get(job_id)
-    finally:
-        store.close()
-    if job is None:
-        typer.echo(f"edge-agent: no job {job_id!r}; `edge-agent jobs list` shows them", err=True)
-        raise typer.Exit(1)
+    """Show one job: the finding that it is about and, once it is done, all that its diagnosis was
+    made from: card, prompt with its seed, the model's answer, and what was published."""
+    job, record = _kept(config, job_id)
     document = job.model_dump(mode="json")
+    document["record"] = record.model_dump(mode="json") if record else None
     if as_json:
         typer.echo(json.dumps(document))
         return
     from rich.console import Console
 
     Console().print_json(json.dumps(document))
+
+
+@app.command()
+def replay(
+    job_id: JobId,
+    config: ConfigOption = DEFAULT,
+    recorded_answer: Annotated[
+        bool, typer.Option(help="Ask no model; take the answer that was recorded.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a diagnosis again from its record: window, card, prompt, model, seed and rules. The
+    agent may run.
+
+    Exit codes: 0 the result is the published one, 1 it differs, or nothing is recorded.
+    """
+    from edge_agent.config import load_settings
+    from edge_agent.oneshot import again
+
+    _, record = _kept(config, job_id)
+    if record is None:
+        typer.echo(
+            f"edge-agent: no diagnosis of {job_id!r} is recorded: it is not made yet, or made by an"
+            " older version, or its record was given up for room",
+            err=True,
+        )
+        raise typer.Exit(1)
+    remade = again(record, load_settings(config), recorded_answer=recorded_answer)
+    if as_json:
+        typer.echo(remade.model_dump_json())
+    else:
+        _tell(remade)
+    raise typer.Exit(0 if remade.identical else 1)
+
+
+def _tell(remade: Remade) -> None:
+    typer.echo(f"{remade.diagnosis_id}: {'identical' if remade.identical else 'it differs'}")
+    if not remade.asked_model:
+        typer.echo(f"the model was not asked again: {remade.not_asked}")
+    for heading, listed in (("changed since", remade.changed), ("differs", remade.differences)):
+        for one in listed:
+            typer.echo(
+                f"{heading}: {one.what}\n  then  {_short(one.then)}\n  now   {_short(one.now)}"
+            )
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"
+
+
+def _kept(config: Path, job_id: str) -> tuple[Job, DiagnosisRecord | None]:
+    """The job and its record; ends the command where there is no such job."""
+    store = _view(config)
+    try:
+        job, record = store.jobs.get(job_id), store.records.get(job_id)
+    finally:
+        store.close()
+    if job is None:
+        typer.echo(f"edge-agent: no job {job_id!r}; `edge-agent jobs list` shows them", err=True)
+        raise typer.Exit(1)
+    return job, record
 
 
 @app.command()

@@ -31,6 +31,14 @@ class DiagnoseSection(Section):
     """A job that could not start within this time is answered by the rules, seconds."""
     max_tokens: int = Field(default=160, ge=16, le=4096)
     """Answer tokens at most; the governor may allow fewer."""
+    language: str = Field(default="en", pattern=r"^[a-z]{2,3}$")
+    """Language of explanations: code composes and checks ``en`` and ``de``; with another, sentences
+    are English and only what cards translate (``translations``) is in it."""
+    manuals: Path | None = None
+    """Folder of manuals (``.md``, ``.txt``), searched for passages on the likeliest fault; absent:
+    only the passages on the cards."""
+    manual_chars: int = Field(default=600, ge=0, le=4000)
+    """So much of the manuals goes into a prompt and a result at most; 0: none."""
     instructions: str = Field(default="", max_length=1000)
     """Added to the system text of every prompt, for a model that can follow it: the plant's own
     words, what to mention. What the model writes is checked against the evidence as before."""

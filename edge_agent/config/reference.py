@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from enum import Enum
-from pathlib import Path
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from edge_agent.config.settings import Settings
+from edge_agent.config.toml_text import value
 
 _WIDTH = 96
 
@@ -35,38 +34,19 @@ def _table(path: str, section: BaseModel, *, array: bool = False) -> list[str]:
     lines = [f"{'# ' if array else ''}{head}"]
     inner: list[str] = []
     for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
-        if isinstance(value, BaseModel):
-            inner += ["", *_described(field), *_table(f"{path}.{name}", value)]
-        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+        default = getattr(section, name)
+        if isinstance(default, BaseModel):
+            inner += ["", *_described(field), *_table(f"{path}.{name}", default)]
+        elif isinstance(default, tuple) and default and isinstance(default[0], BaseModel):
             inner += ["", *_described(field)]
-            for item in value:
+            for item in default:
                 inner += _table(f"{path}.{name}", item, array=True)
         else:
-            lines += [*_described(field), f"#{name} = {_toml(value)}"]
+            shown = '""   # not set' if default is None else value(default)
+            lines += [*_described(field), f"#{name} = {shown}"]
     return [*lines, *inner, ""]
 
 
 def _described(field: FieldInfo) -> list[str]:
     text = " ".join((field.description or "").split())
     return [f"# {line}" for line in textwrap.wrap(text, _WIDTH - 2)]
-
-
-def _toml(value: object) -> str:  # noqa: PLR0911 - one per type
-    match value:
-        case None:
-            return '""   # not set'
-        case bool():
-            return "true" if value else "false"
-        case Enum():
-            return f'"{value.value}"'
-        case int() | float():
-            return str(value)
-        case str() | Path():
-            return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
-        case tuple() | list() | frozenset():
-            return "[" + ", ".join(_toml(item) for item in value) + "]"
-        case dict():
-            pairs = (f"{_toml(key)} = {_toml(item)}" for key, item in value.items())
-            return "{ " + ", ".join(pairs) + " }" if value else "{}"
-    raise TypeError(f"no TOML form for {value!r}")

@@ -14,6 +14,7 @@ from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.config.govern import GovernSection
 from edge_agent.config.inference import InferenceSection
 from edge_agent.config.observe import ObserveSection
+from edge_agent.config.report import ReportSection
 from edge_agent.config.section import Section
 from edge_agent.config.telemetry import TelemetrySection
 
@@ -117,6 +118,7 @@ class Settings(Section):
     telemetry: TelemetrySection = TelemetrySection()
     detect: DetectSection = DetectSection()
     diagnose: DiagnoseSection = DiagnoseSection()
+    report: ReportSection = ReportSection()
     inference: InferenceSection = InferenceSection()
     govern: GovernSection = GovernSection()
     publish: PublishSection = PublishSection()

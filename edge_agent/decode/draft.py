@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_agent.config.telemetry import SourceSection, TelemetrySection
+from edge_agent.config.toml_text import key, quoted
 from edge_agent.decode.decoder import Decoder
 from edge_agent.decode.discovery import Discovery, Seen, SeenSignal
 from edge_agent.decode.name import name_fault
@@ -178,7 +179,7 @@ def settings_toml(drafted: Draft) -> str:
     for source in drafted.sources:
         lines.append("[[telemetry.sources]]")
         for name, value in source.model_dump(exclude_defaults=True).items():
-            lines.append(f"{name} = {_quoted(str(value))}")
+            lines.append(f"{name} = {quoted(str(value))}")
         lines.append("")
     for topic, reason in drafted.unread.items():
         lines.append(f"# not read: {ascii(topic)[1:-1]}: {ascii(reason)[1:-1]}")
@@ -189,23 +190,13 @@ def card_toml(card: DraftCard) -> str:
     """An equipment card with what was seen; meanings and faults are the engineer's to add."""
     lines = [
         "# Drafted by `edge-agent discover`: add meanings, and the faults that can happen.",
-        f"equipment = {_quoted(card.equipment)}",
+        f"equipment = {quoted(card.equipment)}",
         'title = ""',
     ]
     if card.period_s:
         lines.append(f"sample_period_s = {max(card.period_s, 0.001):.3g}")
     for name, signal in card.signals.items():
-        lines += ["", f"[signals.{_quoted(name)}]", f"unit = {_quoted((signal.unit or '')[:32])}"]
+        lines += ["", f"[signals.{key(name)}]", f"unit = {quoted((signal.unit or '')[:32])}"]
         if signal.count:
             lines.append(f'meaning = "seen from {signal.low:.6g} to {signal.high:.6g}"')
     return "\n".join(lines) + "\n"
-
-
-def _quoted(text: str) -> str:
-    """A TOML basic string."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return (
-        '"'
-        + "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in escaped)
-        + '"'
-    )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
 
 from edge_agent.config.broker import MqttSection
+from edge_agent.config.toml_text import quoted
 from edge_agent.demo.children import Child
 
 AGENT_ID = "demo-gateway"
@@ -20,24 +20,23 @@ def write_settings(folder: Path, endpoint: MqttSection, card: Path, learn_rows: 
     shutil.copy(card, cards / card.name)
     state = folder / "state"
     state.mkdir(exist_ok=True)
-    # JSON strings are TOML strings as well.
     settings = f"""\
 [agent]
-id = {json.dumps(AGENT_ID)}
+id = {quoted(AGENT_ID)}
 shutdown_grace_s = 5.0
 
 [mqtt]
-host = {json.dumps(endpoint.host)}
+host = {quoted(endpoint.host)}
 port = {endpoint.port}
 
 [detect]
 learn_rows = {learn_rows}
 
 [diagnose]
-cards = {json.dumps(str(cards))}
+cards = {quoted(str(cards))}
 
 [store]
-state_dir = {json.dumps(str(state))}
+state_dir = {quoted(str(state))}
 
 [health]
 interval_s = 5.0

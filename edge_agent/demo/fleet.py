@@ -7,7 +7,6 @@ Every line that begins with ``$`` is a command that is run as it stands.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import subprocess
@@ -16,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from edge_agent.config import toml_text
 from edge_agent.config.broker import MqttSection
 from edge_agent.demo.broker import start_broker
 from edge_agent.demo.children import Child
@@ -119,8 +119,7 @@ def _start_agent(folder: Path, name: str, endpoint: MqttSection) -> Child:
         "probation_s": PROBATION_S,
     }
     settings = folder / f"{name}.toml"
-    # JSON strings are TOML strings as well.
-    written = {key: json.dumps(value) for key, value in values.items()}
+    written = {name: toml_text.value(one) for name, one in values.items()}
     settings.write_text(SETTINGS.format(**written), encoding="utf-8")
     command = [sys.executable, "-m", "edge_agent", "run", "--config", str(settings)]
     return Child(name, command, folder / f"{name}.log")

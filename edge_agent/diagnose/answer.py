@@ -15,12 +15,13 @@ from typing import Literal
 from edge_agent.card import Card, CardFault
 from edge_agent.completion import Completion
 from edge_agent.diagnose.claims import verified
-from edge_agent.diagnose.prompt import FAULT_CHOICE, reasons
+from edge_agent.diagnose.lexicon import lexicon_of
+from edge_agent.diagnose.phrases import ENGLISH, Phrases
+from edge_agent.diagnose.prompt import FAULT_CHOICE, fitting_reasons
 from edge_agent.diagnose.rules import Ranking
-from edge_agent.diagnose.wording import explanation
-from edge_agent.diagnosis import Cost, Diagnosis, RankedFault, Severity
+from edge_agent.diagnose.wording import checked_up, deviating, explanation, telling
+from edge_agent.diagnosis import Cost, Diagnosis, ManualPassage, RankedFault, Severity
 from edge_agent.feedback import SimilarIncident
-from edge_agent.finding import Finding
 from edge_agent.job import Job
 from edge_agent.level import Level, Spent
 
@@ -41,6 +42,10 @@ class Outcome:
     spent: Spent
     level: Level
     similar: tuple[SimilarIncident, ...] = ()
+    passages: tuple[ManualPassage, ...] = ()
+    """What manuals say of the rules' best fault."""
+    phrases: Phrases = ENGLISH
+    """Of the language that code and model write."""
 
 
 def combine(ranking: Ranking, completion: Completion | None) -> Ranking:
@@ -71,11 +76,13 @@ def conclude(
     created_at: str,
     undetermined_below: float,
 ) -> Diagnosis:
-    """The result of a job, whatever the model did. Never raises for any answer."""
-    completion = outcome.completion
+    """The result of a job, whatever the model did. Never raises for any answer. ``card``: in the
+    outcome's language, as far as it is translated."""
+    completion, phrases = outcome.completion, outcome.phrases
+    rules_best = ranking.faults[0][0] if ranking.faults else ""
     ranking = combine(ranking, completion)
-    best = _best(card, ranking, undetermined_below)
-    text, source, reason = _text(job.finding, card, ranking, best, outcome)
+    best = None if _all_is_well(job) else _best(card, ranking, undetermined_below)
+    text, source, reason = _text(job, card, ranking, best, outcome)
     titles = {fault.id: fault.title for fault in card.faults} if card else {}
     ranked = [
         RankedFault(id=fault, title=titles[fault], probability=round(p, 4))
@@ -91,11 +98,18 @@ def conclude(
         created_at=created_at,
         clock_trusted=job.finding.clock_trusted,
         window=job.finding.window,
+        trigger=job.trigger,
+        question=job.question,
         verdict="diagnosed" if best else "undetermined",
         fault=ranked[0] if best else None,
         alternatives=tuple(ranked[1:] if best else ranked[:ALTERNATIVES]),
-        severity=best.severity if best else Severity.WARNING,
+        severity=best.severity
+        if best
+        else (Severity.INFO if _all_is_well(job) else Severity.WARNING),
         explanation=text,
+        language=phrases.language,
+        look_at=() if best else _look_at(card, ranking),
+        manual_passages=outcome.passages if best and ranking.faults[0][0] == rules_best else (),
         evidence=job.finding.evidence,
         recommended_actions=best.actions if best else (),
         similar_incidents=outcome.similar,
@@ -122,23 +136,43 @@ def _best(card: Card | None, ranking: Ranking, undetermined_below: float) -> Car
     return next(one for one in card.faults if one.id == fault)
 
 
+def _all_is_well(job: Job) -> bool:
+    """A check-up found nothing: whatever the card likes to call it, there is no fault to name."""
+    return job.trigger == "checkup" and not deviating(job.finding)
+
+
+def _look_at(card: Card | None, ranking: Ranking) -> tuple[str, ...]:
+    """The signal that would tell the two likeliest faults apart."""
+    if card is None or len(ranking.faults) < 2:
+        return ()
+    signal = telling(card, ranking.faults[0][0], ranking.faults[1][0])
+    return (signal,) if signal else ()
+
+
 def _text(
-    finding: Finding,
+    job: Job,
     card: Card | None,
     ranking: Ranking,
     best: CardFault | None,
     outcome: Outcome,
 ) -> tuple[str, Literal["model", "rules"], str]:
     """Explanation, source, and why the rules speak where they do."""
-    composed = explanation(finding, card, ranking, best)
+    finding, phrases = job.finding, outcome.phrases
+    compose = checked_up if job.trigger == "checkup" else explanation
+    composed = compose(finding, card, ranking, best, phrases)
     if outcome.completion is None:
         return composed, "rules", outcome.reason
     if best is None or card is None:
         return composed, "rules", "no fault is named, so there is nothing for the model to explain"
     text = outcome.completion.text
-    kept = verified(read_explanation(text), finding, card)
+    lexicon = lexicon_of(phrases.language)
+    kept = verified(read_explanation(text), finding, card, best, lexicon)
     why = read_answer(text).get("why")
-    chosen = why if isinstance(why, str) and why in reasons(best) else ""
+    chosen = (
+        why
+        if isinstance(why, str) and why in fitting_reasons(best, finding, card, phrases.language)
+        else ""
+    )
     if not (kept or chosen):
         return composed, "rules", "nothing that the model said stood the check"
     told = " ".join(part for part in (composed, chosen, kept) if part)

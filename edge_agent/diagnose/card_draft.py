@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from edge_agent.config.toml_text import key, quoted
 
 EXAMPLE = """
 # One block for each way to fail. Say in plain words what it does to the signals, by their names; or
@@ -36,7 +37,7 @@ def card_text(
     choose from."""
     lines = [
         "# Drafted from a recording: add what each signal means, and the faults that can happen.",
-        f"equipment = {json.dumps(equipment)}",
+        f"equipment = {quoted(equipment)}",
         '# type = "…"   takes signals and faults over from one of these (then say `is = …` below):',
         *(f"#   {name}: {title}" for name, title in types.items()),
         'title = ""',
@@ -46,15 +47,10 @@ def card_text(
     for column in columns:
         lines += [
             "",
-            f"[signals.{_key(column.name)}]",
-            f"unit = {json.dumps(column.unit, ensure_ascii=False)}",
+            f"[signals.{key(column.name)}]",
+            f"unit = {quoted(column.unit)}",
             'meaning = ""',
             f"# seen from {column.low:.6g} to {column.high:.6g}; if that was all in order:",
             f"# normal = [{column.low:.6g}, {column.high:.6g}]",
         ]
     return "\n".join(lines) + "\n" + EXAMPLE
-
-
-def _key(name: str) -> str:
-    plain = name.isascii() and name.replace("_", "").replace("-", "").isalnum()
-    return name if plain else json.dumps(name, ensure_ascii=False)

@@ -7,7 +7,6 @@ were part of the question) is the one that was read. Pure but for the file.
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from pydantic import Field, ValidationError
 
 from edge_agent.card import Card, CardFault, CellReading
 from edge_agent.config.section import Section
+from edge_agent.config.toml_text import key, quoted, value
 from edge_agent.diagnose.fault_reading import reading_prefix
 from edge_agent.errors import BadConfig
 
@@ -143,18 +143,18 @@ def as_toml(compiled: CompiledCard, card: str) -> str:
         "",
         "[reader]",
         *(
-            f"{key} = {_quoted(value) if isinstance(value, str) else value}"
-            for key, value in reader.model_dump().items()
-            if value is not None
+            f"{name} = {value(fact)}"
+            for name, fact in reader.model_dump().items()
+            if fact is not None
         ),
     ]
     for fault, entry in compiled.faults.items():
-        lines += ["", f"[faults.{_key(fault)}]", f'text_sha256 = "{entry.text_sha256}"']
+        lines += ["", f"[faults.{key(fault)}]", f'text_sha256 = "{entry.text_sha256}"']
         lines.append(f"speed = {_inline(entry.speed)}")
-        lines.append(f"[faults.{_key(fault)}.signals]")
+        lines.append(f"[faults.{key(fault)}.signals]")
         for signal, cell in entry.signals.items():
-            value = _quoted(cell) if isinstance(cell, str) else _inline(cell)
-            lines.append(f"{_key(signal)} = {value}")
+            said = quoted(cell) if isinstance(cell, str) else _inline(cell)
+            lines.append(f"{key(signal)} = {said}")
     return "\n".join(lines) + "\n"
 
 
@@ -162,12 +162,3 @@ def _inline(cell: Mapping[Any, float]) -> str:
     likely = sorted(cell.items(), key=lambda pair: -pair[1])
     kept = [f"{word} = {p:.3f}" for word, p in likely if p >= LEAST_KEPT]
     return "{ " + ", ".join(kept) + " }"
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
-
-
-def _quoted(text: str) -> str:
-    """A TOML basic string: as in JSON, but that DEL must be escaped and no surrogates may."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

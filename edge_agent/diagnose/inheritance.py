@@ -22,7 +22,7 @@ from edge_agent.errors import BadConfig
 
 Document = Mapping[str, Any]
 TYPE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-OWN = ("equipment", "type", "without", "signals", "faults")
+OWN = ("equipment", "type", "without", "signals", "faults", "translations")
 
 
 def inherited(document: Document, type_of: Callable[[str], Document], where: str) -> dict[str, Any]:
@@ -46,6 +46,7 @@ def inherited(document: Document, type_of: Callable[[str], Document], where: str
         "type": name,
         "signals": _signals(document, base, names),
         "faults": _faults(document, base, names, where),
+        "translations": _translations(document, base, names),
     }
 
 
@@ -95,6 +96,34 @@ def _faults(
         if fault not in left_out
     ]
     return [*kept, *own.values()]
+
+
+def _translations(document: Document, base: Document, names: Mapping[str, str]) -> dict[str, Any]:
+    """The type's texts in other languages under this machine's names, its own texts over them.
+    Texts of a fault that the machine writes itself are its own alone."""
+    left_out = document.get("without", [])
+    replaced = {str(one.get("id")) for one in _list(document.get("faults"))}
+    gone = replaced | set(left_out if isinstance(left_out, list) else [])
+    found: dict[str, Any] = {}
+    theirs, own = _tables(base.get("translations")), document.get("translations", {})
+    if not isinstance(own, Mapping):
+        return {"": own}  # refused by the validation, with its place
+    for language in {**theirs, **own}:
+        type_texts, mine = theirs.get(language, {}), own.get(language, {})
+        if not isinstance(mine, Mapping):
+            found[language] = mine
+            continue
+        labels = _tables(type_texts.get("signals"), of=str)
+        faults = _tables(type_texts.get("faults"))
+        found[language] = {
+            **type_texts,
+            **mine,
+            "signals": {names[name]: text for name, text in labels.items() if name in names}
+            | _tables(mine.get("signals"), of=object),
+            "faults": {name: text for name, text in faults.items() if name not in gone}
+            | _tables(mine.get("faults"), of=object),
+        }
+    return found
 
 
 def _renamed(fault: Document, names: Mapping[str, str]) -> dict[str, Any]:

@@ -14,14 +14,17 @@ from datetime import UTC, datetime
 
 import structlog
 
+from edge_agent.audit import Circumstances, DiagnosisRecord
 from edge_agent.card import Card
 from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.diagnose import DiagnoseSection
-from edge_agent.diagnose.answer import Outcome, conclude
-from edge_agent.diagnose.prompt import prepare, prompt_version
+from edge_agent.diagnose.excerpts import Search, passages_for
+from edge_agent.diagnose.making import diagnosis_of, ranking_of, request_of
+from edge_agent.diagnose.program import program
+from edge_agent.diagnose.prompt import prompt_version
 from edge_agent.diagnose.retry import Step, decide
-from edge_agent.diagnose.rules import Ranking, rank
-from edge_agent.diagnosis import Diagnosis
+from edge_agent.diagnose.rules import Ranking
+from edge_agent.diagnose.wording import deviating
 from edge_agent.errors import BadAnswer, Unavailable
 from edge_agent.feedback import Feedback, confirmed, similar
 from edge_agent.job import Job, JobState
@@ -44,7 +47,7 @@ class Desk:
     seconds and processor seconds."""
 
     claim: Callable[[], Job | None]
-    finish: Callable[[Job, Diagnosis, JobState], None]
+    finish: Callable[[DiagnosisRecord, JobState], None]
     retry: Callable[[str, float, str], None]
     put_back: Callable[[Job], None]
     overtaken: Callable[[Job], bool]
@@ -53,6 +56,8 @@ class Desk:
     complete: Callable[[CompletionRequest, Callable[[], bool]], Completion]
     history: Callable[[str], Sequence[Feedback]] = lambda _: ()
     """What operators said of a machine's incidents, newest first."""
+    search: Search | None = None
+    """Finds passages in the manuals; None where there are none."""
     clock: Callable[[], float] = time.time
     beat: Callable[[], None] = lambda: None
 
@@ -100,22 +105,24 @@ class DiagnosisLoop:
 
     def work(self, job: Job, stop: threading.Event) -> None:
         """One job, to its diagnosis, its retry, or back into the queue."""
-        desk, settings, card = self._desk, self._settings, self._card_for(job.equipment)
-        history = desk.history(job.equipment)
-        ranking = rank(card, job.finding, confirmed(history)) if card else Ranking((), 1.0)
+        desk, settings = self._desk, self._settings
         allowance = self._wait_for_allowance(job, stop)
         if allowance is None:
             desk.put_back(job)
             return
+        given = self._circumstances(job, allowance)
+        ranking = ranking_of(given)
+        given = given.model_copy(update={"passages": passages_for(given, ranking, desk.search)})
         late = overdue(job, desk.clock())
         state = JobState.EXPIRED if late else JobState.DONE
-        reason = TOO_LATE if late else self._why_without_model(job, card, ranking, allowance)
+        reason = TOO_LATE if late else self._why_without_model(given, ranking)
+        request = None if reason else request_of(given, ranking)
         completion, started = None, time.monotonic()
-        if not reason and card is not None:
-            request = prepare(job, card, ranking, allowance, settings)
+        if request is not None:
             try:
                 completion = desk.complete(request, self._cancelled(stop))
-                completion = completion.by_prompt(prompt_version(settings.instructions))
+                version = prompt_version(settings.instructions, settings.language)
+                completion = completion.by_prompt(version)
             except (BadAnswer, Unavailable) as error:
                 decision = decide(error, job.attempts, settings.attempts)
                 log.warning("model_failed", job=job.id, step=decision.step, reason=str(error))
@@ -128,23 +135,34 @@ class DiagnosisLoop:
                     state = JobState.QUARANTINED
         seconds = time.monotonic() - started
         spent = desk.charge(completion, seconds, completion.cpu_seconds if completion else 0.0)
-        before = similar(history, job.finding.fingerprint)
-        outcome = Outcome(completion, reason, spent, allowance.level, before)
-        desk.finish(job, self._conclude(job, card, ranking, outcome), state)
-
-    def _conclude(
-        self, job: Job, card: Card | None, ranking: Ranking, outcome: Outcome
-    ) -> Diagnosis:
-        now = datetime.fromtimestamp(self._desk.clock(), UTC)
-        return conclude(
-            job,
-            card,
-            ranking,
-            outcome,
-            agent_id=self._agent_id,
-            created_at=now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            undetermined_below=self._settings.undetermined_below,
+        given = given.model_copy(update={"created_at": self._now()})
+        record = DiagnosisRecord(
+            circumstances=given,
+            request=request,
+            completion=completion,
+            reason=reason,
+            spent=spent,
+            diagnosis=diagnosis_of(given, ranking, completion, reason, spent),
         )
+        desk.finish(record, state)
+
+    def _circumstances(self, job: Job, allowance: Allowance) -> Circumstances:
+        history = self._desk.history(job.equipment)
+        return Circumstances(
+            agent_id=self._agent_id,
+            created_at=self._now(),
+            job=job,
+            card=self._card_for(job.equipment),
+            settings=self._settings.model_copy(update={"pushed_cards": {}}),
+            confirmed=confirmed(history),
+            similar=similar(history, job.finding.fingerprint),
+            allowance=allowance,
+            program=program(),
+        )
+
+    def _now(self) -> str:
+        now = datetime.fromtimestamp(self._desk.clock(), UTC)
+        return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def _wait_for_allowance(self, job: Job, stop: threading.Event) -> Allowance | None:
         """The governor's word once the job may start; None if the agent stops before, or if a more
@@ -163,14 +181,15 @@ class DiagnosisLoop:
             if stop.is_set():
                 return None
 
-    def _why_without_model(
-        self, job: Job, card: Card | None, ranking: Ranking, allowance: Allowance
-    ) -> str:
+    def _why_without_model(self, given: Circumstances, ranking: Ranking) -> str:
         """Why the rules answer alone; empty where the model may be asked."""
-        if card is None:
+        job, allowance = given.job, given.allowance
+        if given.card is None:
             return "no equipment card describes this machine"
         if not ranking.faults:
             return "the equipment card names no faults"
+        if job.trigger == "checkup" and not deviating(job.finding):
+            return "nothing deviates, so there is nothing for the model to explain"
         if not allowance.may_use_model:
             return f"the governor allows no model now: {allowance.reason}"
         if job.attempts > self._settings.attempts:

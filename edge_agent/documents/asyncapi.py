@@ -11,6 +11,7 @@ from edge_agent.messages import TOPICS, Topic, schema_of
 
 _PLACE = re.compile(r"\{(\w+)\}")
 PARAMETERS = {
+    "area": "Part of the plant, by `report.areas` or the cards.",
     "prefix": "agent.topic_prefix of the settings, by default edge.",
     "agent": "agent.id of the settings.",
     "equipment": "The machine; characters that MQTT reserves become _.",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 import typing
-from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from types import UnionType
@@ -15,6 +13,7 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from edge_agent.config import toml_text
 from edge_agent.config.settings import Settings
 from edge_agent.documents.markdown import NOTE, cell, one_line
 from edge_agent.rollout.document import PINNED_KEYS, RESTART_KEYS
@@ -57,7 +56,7 @@ def _section(path: str, section: BaseModel, *, many: bool = False) -> list[str]:
             inner += _section(f"{path}.{name}", _example(nested), many=True)
             default = f"{len(value)} tables, see below" if value else "none"
         else:
-            default = f"`{_toml(value)}`" if value is not None else "not set"
+            default = f"`{toml_text.value(value)}`" if value is not None else "not set"
         key = f"{path}.{name}"
         marks = "".join(
             letter
@@ -117,15 +116,3 @@ def _type_name(annotation: Any) -> str:  # noqa: ANN401, PLR0911 - one per kind
         return "table"
     names = {str: "text", int: "whole number", float: "number", bool: "true/false", Path: "path"}
     return names.get(annotation, getattr(annotation, "__name__", "any"))
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(_toml(one) for one in value)}]"
-    if isinstance(value, Mapping):
-        return json.dumps(value) if value else "{}"
-    return json.dumps(str(value.value if isinstance(value, Enum) else value), ensure_ascii=False)

@@ -147,4 +147,6 @@ class Answer:
             decode_seconds=meter.decode_s,
             cpu_seconds=meter.cpu_s,
             model=model,
+            adapter_sha256=self.prefix.adapter,
+            sampling=self.sampler.settings if self.sampler else {},
         )

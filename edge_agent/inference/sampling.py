@@ -25,6 +25,11 @@ class Sampler:
         self._random = np.random.default_rng(seed & 0xFFFF_FFFF_FFFF_FFFF)
         self._recent: deque[int] = deque(prompt[-PENALTY_WINDOW:], maxlen=PENALTY_WINDOW)
 
+    @property
+    def settings(self) -> dict[str, float]:
+        """How it draws."""
+        return self._sampling.model_dump()
+
     def remember(self, tokens: list[int]) -> None:
         """Tokens that were added to the answer: repeating them costs."""
         self._recent.extend(tokens)

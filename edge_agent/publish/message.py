@@ -16,6 +16,7 @@ import msgspec
 from edge_agent.diagnosis import Diagnosis
 from edge_agent.finding import Finding
 from edge_agent.outgoing import Outgoing, OutgoingPriority
+from edge_agent.summary import ShiftSummary
 
 SCHEMA_VERSION = 1
 HEALTH_TTL_S = 3_600.0
@@ -97,12 +98,23 @@ def incident_message(
 
 
 def diagnosis_message(root: str, diagnosis: Diagnosis, *, retain: bool = False) -> Outgoing:
-    """The result; receivers deduplicate on ``diagnosis_id``."""
+    """The result; receivers deduplicate on ``diagnosis_id``. A check-up has a topic of its own: it
+    must not take the place of an incident's diagnosis, nor is it retained."""
+    checkup = diagnosis.trigger == "checkup"
     return Outgoing(
-        topic=f"{root}/diagnosis/{topic_level(diagnosis.equipment)}",
+        topic=f"{root}/{'checkup' if checkup else 'diagnosis'}/{topic_level(diagnosis.equipment)}",
         payload=diagnosis.model_dump_json().encode(),
         key=f"diagnosis-{diagnosis.diagnosis_id}",
-        retain=retain,
+        retain=retain and not checkup,
+    )
+
+
+def summary_message(root: str, summary: ShiftSummary) -> Outgoing:
+    """A shift of one area; receivers deduplicate on ``message_id``."""
+    return Outgoing(
+        topic=f"{root}/summary/{topic_level(summary.area)}",
+        payload=summary.model_dump_json().encode(),
+        key=summary.message_id,
     )
 
 

@@ -3,13 +3,13 @@ in a signed envelope. Pure."""
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from edge_agent.config.load import validate
 from edge_agent.config.section import Section
+from edge_agent.config.toml_text import key, value
 from edge_agent.rollout.document import Addressed, Signed
 from edge_agent.rollout.envelope import Envelope, read_object
 
@@ -96,12 +96,10 @@ class ModelManifest(Section):
         else:
             document = self.entry()
         sampling: dict[str, float] = document.pop("sampling", {})
-        lines = [
-            f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in document.items()
-        ]
+        lines = [f"{key(name)} = {value(one)}" for name, one in document.items()]
         if sampling:
             lines.append("[sampling]")
-            lines += [f"{json.dumps(key)} = {json.dumps(value)}" for key, value in sampling.items()]
+            lines += [f"{key(name)} = {value(one)}" for name, one in sampling.items()]
         return "\n".join(lines) + "\n"
 
 

@@ -21,6 +21,7 @@ from edge_agent.store.incidents import Incidents
 from edge_agent.store.jobs import Jobs
 from edge_agent.store.lives import Lives
 from edge_agent.store.outbox import Outbox
+from edge_agent.store.records import Records
 from edge_agent.store.salvage import salvage
 from edge_agent.store.schema import migrate
 from edge_agent.store.snapshots import Snapshots
@@ -34,6 +35,9 @@ MEGABYTE = 1024 * 1024
 RETRY_S = 0.5
 OUTBOX_SHARE = 0.5
 """Part of ``max_mb`` that waiting messages may take."""
+
+RECORDS_SHARE = 0.15
+"""Part of ``max_mb`` that records of diagnoses may take."""
 
 Result = TypeVar("Result")
 log = structlog.get_logger()
@@ -67,6 +71,7 @@ class Store:
         )
         self.incidents = Incidents(connection, clock)
         self.feedback = FeedbackBook(connection)
+        self.records = Records(connection, _records_bytes(settings), clock)
         self.lives = Lives(self.counters)
         self.snapshots = Snapshots(connection, clock)
         self.generations = Generations(connection, clock)
@@ -76,6 +81,7 @@ class Store:
             self.outbox,
             self.incidents,
             self.feedback,
+            self.records,
             Ballast(self.path.parent, settings.ballast_mb * MEGABYTE),
             alarms,
         )
@@ -130,6 +136,7 @@ class Store:
         """Go on with other bounds, at once; nothing that waits is dropped for it."""
         self._connection.bound(settings.max_mb * MEGABYTE)
         self.outbox.bound(max_rows=settings.outbox_rows, max_bytes=_outbox_bytes(settings))
+        self.records.bound(_records_bytes(settings))
         self.upkeep.ballast.resize(settings.ballast_mb * MEGABYTE)
         self.upkeep.hold_ballast()
 
@@ -185,6 +192,10 @@ class Store:
 
 def _outbox_bytes(settings: StoreSection) -> int:
     return int(settings.max_mb * MEGABYTE * OUTBOX_SHARE)
+
+
+def _records_bytes(settings: StoreSection) -> int:
+    return int(settings.max_mb * MEGABYTE * RECORDS_SHARE)
 
 
 def _open_sound(path: Path, settings: StoreSection) -> Connection:

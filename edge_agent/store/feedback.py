@@ -42,6 +42,13 @@ class FeedbackBook:
         )
         return [Feedback.model_validate_json(row["document"]) for row in rows]
 
+    def of_incident(self, incident_id: str) -> Feedback | None:
+        """The word on one incident."""
+        rows = self._connection.execute(
+            "SELECT document FROM feedback WHERE incident_id = ?", (incident_id,)
+        )
+        return Feedback.model_validate_json(rows[0]["document"]) if rows else None
+
     def prune(self, keep: int = FEEDBACK_KEPT) -> int:
         """Forget the oldest beyond ``keep``; how many went."""
         return self._connection.change(

@@ -9,6 +9,8 @@ from edge_agent.finding import Finding
 from edge_agent.store.connection import Connection
 
 INCIDENTS_KEPT = 5_000
+OPEN_FOR_S = 7 * 86_400.0
+"""An incident that nothing was heard of for longer is taken for forgotten, seconds."""
 
 
 class Incidents:
@@ -55,6 +57,17 @@ class Incidents:
             "SELECT document FROM incidents WHERE ?1 IS NULL OR equipment = ?1"
             " ORDER BY recorded_at DESC, rowid DESC LIMIT ?2",
             (equipment, limit),
+        )
+        return [Finding.model_validate_json(row["document"]) for row in rows]
+
+    def since(self, start: float, limit: int = 1_000) -> list[Finding]:
+        """The newest state of each incident that moved since ``start`` (wall clock, Unix seconds)
+        or is open and moved within the week before, newest first."""
+        rows = self._connection.execute(
+            "SELECT document FROM incidents WHERE recorded_at >= ?1"
+            " OR (phase <> 'closed' AND recorded_at >= ?1 - ?2)"
+            " ORDER BY recorded_at DESC, rowid DESC LIMIT ?3",
+            (start, OPEN_FOR_S, limit),
         )
         return [Finding.model_validate_json(row["document"]) for row in rows]
 

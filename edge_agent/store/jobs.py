@@ -46,7 +46,7 @@ class Jobs:
                     job.id,
                     job.incident_id,
                     job.equipment,
-                    job.question is not None,
+                    _on_demand(job),
                     job.priority,
                     job.attempts,
                     job.created_at,
@@ -57,7 +57,7 @@ class Jobs:
                     job.model_dump_json(),
                 ),
             )
-            if added and job.question is None:
+            if added and not _on_demand(job):
                 self._connection.change(
                     "UPDATE jobs SET state = 'superseded', changed_at = ? WHERE incident_id = ?"
                     " AND state = 'queued' AND on_demand = 0 AND id <> ?",
@@ -132,6 +132,7 @@ class Jobs:
             if job.state is JobState.RUNNING:
                 check_transition(job_id, job.state, JobState.SUPERSEDED)
             self._connection.change("DELETE FROM jobs WHERE id = ?", (job_id,))
+            self._connection.change("DELETE FROM records WHERE job_id = ?", (job_id,))
 
     def get(self, job_id: str) -> Job | None:
         """One job."""
@@ -161,8 +162,15 @@ class Jobs:
         return {state: found.get(state.value, 0) for state in JobState}
 
     def prune(self, keep: int = DONE_KEPT) -> int:
-        """Forget the oldest finished jobs beyond ``keep``; how many went."""
-        return self._connection.change(
+        """Forget the oldest finished jobs beyond ``keep``, of them an eighth check-ups at most:
+        what is routine must not drive out what happened. How many went."""
+        routine = self._connection.change(
+            "DELETE FROM jobs WHERE id GLOB 'checkup-*' AND state NOT IN ('queued', 'running') AND"
+            " rowid NOT IN (SELECT rowid FROM jobs WHERE id GLOB 'checkup-*' AND state NOT IN"
+            " ('queued', 'running') ORDER BY changed_at DESC, rowid DESC LIMIT ?)",
+            (max(1, keep // 8),),
+        )
+        return routine + self._connection.change(
             "DELETE FROM jobs WHERE state NOT IN ('queued', 'running') AND rowid NOT IN"
             " (SELECT rowid FROM jobs WHERE state NOT IN ('queued', 'running')"
             " ORDER BY changed_at DESC, rowid DESC LIMIT ?)",
@@ -183,6 +191,10 @@ class Jobs:
                     "UPDATE jobs SET state = ?, changed_at = ? WHERE id = ?",
                     (state, self._clock(), job_id),
                 )
+
+
+def _on_demand(job: Job) -> bool:
+    return job.trigger == "demand" or job.question is not None
 
 
 def _job(row: sqlite3.Row) -> Job:

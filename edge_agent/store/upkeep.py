@@ -15,6 +15,7 @@ from edge_agent.store.feedback import FeedbackBook
 from edge_agent.store.incidents import Incidents
 from edge_agent.store.jobs import Jobs
 from edge_agent.store.outbox import Outbox
+from edge_agent.store.records import Records
 
 PRUNE_S = 600.0
 CHECK_S = 86_400.0
@@ -34,6 +35,7 @@ class Upkeep:
     outbox: Outbox
     incidents: Incidents
     feedback: FeedbackBook
+    records: Records
     ballast: Ballast
     alarms: list[str]
     next_prune: float = 0.0
@@ -61,6 +63,7 @@ class Upkeep:
         self.jobs.prune()
         self.incidents.prune()
         self.feedback.prune()
+        self.records.prune()
         self.connection.vacuum(VACUUM_PAGES)
 
     def examine(self) -> None:
@@ -90,6 +93,7 @@ class Upkeep:
         steps: tuple[Callable[[], object], ...] = (
             self.connection.checkpoint,
             lambda: self.outbox.shed(OutgoingPriority.HEALTH, SHED_ROWS),
+            self.records.shed,
             self.prune,
             self.connection.checkpoint,
         )

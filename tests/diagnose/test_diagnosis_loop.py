@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pump_cases import completion, finding_of, job_of, pump_card
 
+from edge_agent.audit import DiagnosisRecord
 from edge_agent.card import Card
 from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.diagnose import DiagnoseSection
@@ -56,7 +57,7 @@ class Bench:
         self.overtaken = False
         desk = Desk(
             claim=lambda: None,
-            finish=lambda _job, diagnosis, state: self.finished.append((diagnosis, state)),
+            finish=lambda record, state: self.finished.append((record.diagnosis, state)),
             retry=lambda *what: self.retried.append(what),
             put_back=self.put_back.append,
             overtaken=lambda _job: self.overtaken,
@@ -170,7 +171,8 @@ def test_who_waits_for_energy_lets_a_more_urgent_job_go_first(tmp_path: Path) ->
         store.jobs.enqueue(urgent)  # comes while the other waits; the second time it is known
         return Allowance(Level.FULL, "saving", wait_s=0.0 if answered else 60.0)
 
-    def finish(job: Job, _diagnosis: Diagnosis, state: JobState) -> None:
+    def finish(record: DiagnosisRecord, state: JobState) -> None:
+        job = record.circumstances.job
         store.jobs.finish(job, state)
         answered.append(job.incident_id)
         if len(answered) == 2:

@@ -113,7 +113,7 @@ def diagnosed(
     done: list[Diagnosis] = []
     desk = Desk(
         claim=lambda: None,
-        finish=lambda _job, diagnosis, _state: done.append(diagnosis),
+        finish=lambda record, _state: done.append(record.diagnosis),
         retry=lambda _job, _at, why: pytest.fail(why),
         put_back=lambda _job: pytest.fail("it may go at once"),
         overtaken=lambda _job: False,
