@@ -1,7 +1,8 @@
 """``edge-agent bench inference``: seconds per diagnosis, ours and those of what a user would pick.
 
 All engines get the same file, prompts, schema, sampling and threads. They are asked in turns, one
-question each, so that whatever else the machine does meets all of them alike.
+question each, so that whatever else the machine does meets all of them alike. Processor seconds
+stand beside the wall's: they hold on a busy machine, too.
 """
 
 from __future__ import annotations
@@ -116,6 +117,7 @@ def _summary(contender: Contender, replies: list[dict[str, Any]]) -> dict[str, A
         "load_seconds": contender.ready["load_seconds"],
         "cold_seconds": cold["seconds"],
         "warm_seconds": median("seconds"),
+        "warm_cpu_seconds": median("cpu_seconds"),
         "prompt_tokens": median("prompt_tokens"),
         "answer_tokens": median("answer_tokens"),
         "seconds_per_answer_token": statistics.median(
@@ -131,6 +133,7 @@ def _summary(contender: Contender, replies: list[dict[str, Any]]) -> dict[str, A
     if "decode_calls" in cold:
         result["decode_calls"] = median("decode_calls")
         tokens = sum(reply["answer_tokens"] for reply in warm)
+        result["accepted_share"] = sum(reply["accepted_tokens"] for reply in warm) / tokens
         result["forced_share"] = sum(reply["forced_tokens"] for reply in warm) / tokens
         result["constraint_share"] = sum(reply["constraint_seconds"] for reply in warm) / sum(
             reply["decode_seconds"] for reply in warm
@@ -166,6 +169,7 @@ def _ratios(ours: dict[str, Any], peers: dict[str, dict[str, Any]]) -> dict[str,
     """Our time over theirs (below 1: we are faster), our throughput over theirs (above 1)."""
     for peer in peers.values():
         peer["warm_ratio"] = round(ours["warm_seconds"] / peer["warm_seconds"], 3)
+        peer["warm_cpu_ratio"] = round(ours["warm_cpu_seconds"] / peer["warm_cpu_seconds"], 3)
         peer["cold_ratio"] = round(ours["cold_seconds"] / peer["cold_seconds"], 3)
         peer["warm_ratio_per_token"] = round(
             ours["seconds_per_answer_token"] / peer["seconds_per_answer_token"], 3

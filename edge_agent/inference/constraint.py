@@ -102,6 +102,15 @@ class Constraint:
             raise BadAnswer("the answer's schema leaves no token to go on with")
         return allowed
 
+    def allowed(self, tokens: list[int]) -> list[int]:
+        """The longest beginning of ``tokens`` that may come next; nothing is taken."""
+        if not tokens:
+            return []
+        start = time.perf_counter()
+        count = self._matcher.validate_tokens(tokens)
+        self.seconds += time.perf_counter() - start
+        return tokens[:count]
+
     def accept(self, token: int) -> list[int]:
         """Take ``token`` and then every token that the grammar forces; returns the latter."""
         start = time.perf_counter()

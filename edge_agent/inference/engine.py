@@ -26,6 +26,7 @@ from edge_agent.inference.adapter import AdapterFile
 from edge_agent.inference.answer import Answer, Deadline, Meter, Prompt, Ticket
 from edge_agent.inference.constraint import Constraint, grammar_for
 from edge_agent.inference.contention import ThreadChoice
+from edge_agent.inference.drafts import ROWS, PromptLookup, pay
 from edge_agent.inference.likelihood import score_choice
 from edge_agent.inference.manifest import Manifest
 from edge_agent.inference.native import (
@@ -35,6 +36,7 @@ from edge_agent.inference.native import (
     ContextShape,
     LoadedModel,
     Row,
+    release_unused,
 )
 from edge_agent.inference.prefix_store import PrefixStore
 from edge_agent.inference.prefixes import Prefix, Prefixes
@@ -46,6 +48,8 @@ STORED_TOKENS = 64
 """Shorter prefixes are computed faster than read."""
 MAX_ANSWERS = 16
 """Answers in the making at once."""
+TRIES, TRIED = 3, 4
+"""How often, and with how many tokens at once, it is measured whether drafts pay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +69,30 @@ class LoadedAdapter:
     handle: Any | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Fed:
+    """An answer whose last token was computed: its logits stand in the batch's ``row``, those of
+    the draft behind it in the rows after that."""
+
+    answer: Answer
+    row: int
+    draft: list[int]
+
+
 AS_IT_IS = LoadedAdapter("", "", None)
 
 
 def _no_adapter(name: str) -> AdapterFile:
     raise BadConfig(f"there is no catalogue to find the adapter {name!r} in")
+
+
+def _rows(answer: Answer, tokens: list[int], asked: int) -> list[Row]:
+    """The next ``tokens`` of ``answer``, with logits for the last ``asked`` of them."""
+    first = len(tokens) - asked
+    return [
+        Row(token, answer.position + i, answer.sequence, logits=i >= first)
+        for i, token in enumerate(tokens)
+    ]
 
 
 class NoRoom(Unavailable):
@@ -87,7 +110,9 @@ class Engine:
         shape: ContextShape,
         store: PrefixStore | None = None,
         find_adapter: Callable[[str], AdapterFile] = _no_adapter,
+        drafts: bool | None = None,
     ) -> None:
+        """``drafts``: whether to use draft tokens; None measures whether they pay here."""
         self._store = store
         self._find_adapter = find_adapter
         self._adapters: dict[str, LoadedAdapter] = {}
@@ -101,6 +126,7 @@ class Engine:
             self.model.close()
             raise
         self._tokenizer = self.model.constraint_tokenizer()
+        release_unused()
         self._ends = frozenset(self.model.ends)
         self._pieces: dict[int, bytes] = {}
         self._prefixes = Prefixes(KEPT_PREFIXES)
@@ -111,8 +137,10 @@ class Engine:
         self._choice = ThreadChoice()
         self.last_constraint_s = 0.0
         """Time that the last finished answer spent in its grammar (for benches)."""
-        self.last_decode_calls = 0
-        """Batches that the last finished answer took after its prompt (for benches)."""
+        self.last_meter = Meter()
+        """What the last finished answer took (for benches)."""
+        self.drafts = self._drafts_pay() if drafts is None else drafts
+        """Whether answers are drafted."""
 
     @property
     def busy(self) -> bool:
@@ -161,13 +189,14 @@ class Engine:
         if not request.greedy:
             sampler = Sampler(self._manifest.sampling, request.seed, prompt.tokens)
         answer = Answer(ticket, self._free.pop(), prefix, constraint, meter, sampler)
+        answer.lookup = PromptLookup(prompt.tokens) if self.drafts else None
         prefix.users += 1
         answer.reserved = reserved
         self._running.append(answer)
         try:
             self._prefill(answer, prompt)
-            answer.pending = list(prompt.tail)
             begin = constraint.begin()
+            answer.pending = [*prompt.tail, *begin]
             answer.take(begin, forced=len(begin))
         except BaseException:
             self._release(answer)
@@ -220,11 +249,11 @@ class Engine:
             return outcomes
         started, cpu = time.monotonic(), time.process_time()
         fed = self._decode_pending()
-        for answer, row in fed:
-            outcome = self._advance(answer, row)
+        for one in fed:
+            outcome = self._advance(one)
             if outcome is not None:
                 outcomes.append(outcome)
-        self._charge([answer for answer, _ in fed], started, cpu, outcomes)
+        self._charge([one.answer for one in fed], started, cpu, outcomes)
         for outcome in outcomes:
             self._forget(outcome.ticket)
         self._pause()
@@ -340,31 +369,21 @@ class Engine:
         for sequence, position in first.items():
             self.context.drop(sequence, position)
 
-    def _decode_pending(self) -> list[tuple[Answer, int]]:
-        """Feed what is pending; returns the answers that now have logits, with their row."""
+    def _decode_pending(self) -> list[_Fed]:
+        """Feed what is pending, with drafts behind it; returns the answers that now have logits."""
         rows: list[Row] = []
-        fed: list[tuple[Answer, int]] = []
-        room = self.context.shape.batch
+        fed: list[_Fed] = []
         taken: list[tuple[Answer, int]] = []
         for i, answer in enumerate(self._running):
-            count = min(len(answer.pending), room - (len(self._running) - 1 - i))
-            room -= count
-            for offset, token in enumerate(answer.pending[:count]):
-                rows.append(Row(token, answer.position + offset, answer.sequence))
-            taken.append((answer, count))
-            if count == len(answer.pending):
-                rows[-1].logits = True
-                fed.append((answer, len(rows) - 1))
-        self.context.rearm()
-        try:
-            self._compute(rows)
-        except Aborted:
-            self._undo(rows)
-            return []
-        except CacheFull:
-            self._undo(rows)
-            if not self._evict():
-                raise Unavailable("the KV cache is full") from None
+            room = self.context.shape.batch - len(rows) - (len(self._running) - 1 - i)
+            feed, draft, asked = answer.pending[:room], [], 0
+            if len(feed) == len(answer.pending):
+                draft = answer.draft(min(room - len(feed), ROWS // len(self._running)))
+                asked = 1 + len(draft)
+                fed.append(_Fed(answer, len(rows) + len(feed) - 1, draft))
+            rows += _rows(answer, feed + draft, asked)
+            taken.append((answer, len(feed)))
+        if not self._computed(rows):
             return []
         for answer, count in taken:
             answer.position += count
@@ -372,23 +391,71 @@ class Engine:
             answer.meter.decode_calls += 1
         return fed
 
-    def _advance(self, answer: Answer, row: int) -> Outcome | None:
-        """Choose the next token of ``answer`` from its logits; an outcome if that ended it."""
-        pick = greedy if answer.sampler is None else answer.sampler.pick
+    def _computed(self, rows: list[Row]) -> bool:
+        """One batch for all; False if it has to be tried again."""
+        self.context.rearm()
         try:
-            token = answer.constraint.choose(self.context.logits(row), pick)
-            forced = answer.constraint.accept(token)
-            answer.take([token, *forced], forced=len(forced))
-            if not answer.constraint.finished and token not in self._ends:
+            self._compute(rows)
+        except Aborted:
+            self._undo(rows)
+            return False
+        except CacheFull:
+            self._undo(rows)
+            if not self._evict():
+                raise Unavailable("the KV cache is full") from None
+            return False
+        return True
+
+    def _advance(self, fed: _Fed) -> Outcome | None:
+        """Choose the next token from the logits, and on through the draft while it holds; an
+        outcome if that ended the answer."""
+        answer, draft = fed.answer, fed.draft
+        answer.meter.drafted += len(draft)
+        try:
+            kept = self._choose(fed)
+            if answer.lookup is not None:
+                answer.lookup.judge(len(draft), kept)
+            answer.position += kept
+            if kept < len(draft):
+                self.context.drop(answer.sequence, answer.position)
+            if answer.pending:
                 return None
-            self.last_constraint_s = answer.constraint.seconds
-            self.last_decode_calls = answer.meter.decode_calls
+            self.last_constraint_s, self.last_meter = answer.constraint.seconds, answer.meter
             result: Completion | EdgeAgentError = answer.completion(
                 self._piece, self._ends, self.identity
             )
         except EdgeAgentError as error:
             result = error
         return Outcome(answer.ticket, result)
+
+    def _choose(self, fed: _Fed) -> int:
+        """Choose tokens while their logits are there; how much of the draft was chosen. Nothing is
+        pending afterwards if the answer ended."""
+        answer, kept = fed.answer, 0
+        pick = greedy if answer.sampler is None else answer.sampler.pick
+        while True:
+            token = answer.constraint.choose(self.context.logits(fed.row + kept), pick)
+            kept += answer.advance(token, fed.draft[kept:])
+            if answer.constraint.finished or token in self._ends:
+                answer.pending.clear()
+                return kept
+            if answer.pending:
+                return kept
+
+    def _drafts_pay(self) -> bool:
+        """Measure whether tokens that are computed along with another are cheap here."""
+        single = min(self._timed(1) for _ in range(TRIES))
+        return pay(single, min(self._timed(TRIED) for _ in range(TRIES)), TRIED)
+
+    def _timed(self, count: int) -> float:
+        """Seconds of a decode call for ``count`` tokens, whichever they are."""
+        rows = [Row(token, token, 0, logits=True) for token in range(count)]
+        started = time.perf_counter()
+        self.context.decode(rows)
+        self.context.logits(count - 1)
+        took = time.perf_counter() - started
+        self.context.drop(0)
+        return took
 
     def _piece(self, token: int) -> bytes:
         piece = self._pieces.get(token)

@@ -49,6 +49,8 @@ QUESTIONS = ("The flow fell to 3 L/min.", 'A "quoted" <|im_end|> text\n\nand 過
 
 
 UNENDING = "did not end"
+ATTEMPTS = {"new prefix": False, "kept prefix": False, "drafts": True}
+"""How the engine may go about it, and whether it drafts."""
 
 
 def engine_answer(engine: Engine, request: CompletionRequest) -> str:
@@ -117,10 +119,30 @@ def test_tiny_models_of_each_architecture(
 ) -> None:
     model = resolve(str(tiny_model(architecture)), Path())
     engine = Engine(str(model.path), model.manifest, "0" * 64, ContextShape(1024))
+    drafted = accepted = 0
     for request in requests():
         expected = reference_answer(engine, request)
-        for attempt in ("new prefix", "kept prefix"):
+        for attempt, drafts in ATTEMPTS.items():
+            engine.drafts = drafts
             assert engine_answer(engine, request) == expected, attempt
+        drafted += engine.last_meter.drafted
+        accepted += engine.last_meter.accepted
+    assert 0 < accepted < drafted
+    engine.close()
+
+
+def test_drafts_change_no_drawn_answer(tiny_model: Callable[..., Path]) -> None:
+    model = resolve(str(tiny_model("arcee")), Path())
+    engine = Engine(str(model.path), model.manifest, "0" * 64, ContextShape(1024))
+    drafted = 0
+    for seed, request in enumerate(requests()):
+        drawn = request.model_copy(update={"greedy": False, "seed": seed})
+        answers = []
+        for engine.drafts in (False, True):
+            answers.append(engine_answer(engine, drawn))
+        drafted += engine.last_meter.drafted
+        assert answers[0] == answers[1]
+    assert drafted > 0
     engine.close()
 
 
@@ -129,5 +151,7 @@ def test_embedded_model() -> None:
     model = resolve("smollm2-135m", Path())
     engine = Engine(str(model.path), model.manifest, "0" * 64, ContextShape(1024))
     for request in itertools.islice(requests(), 0, None, 4):
-        assert engine_answer(engine, request) == reference_answer(engine, request)
+        expected = reference_answer(engine, request)
+        for engine.drafts in (False, True):
+            assert engine_answer(engine, request) == expected
     engine.close()
