@@ -22,15 +22,18 @@ LIMITS = LLParserLimits(verbose_errors=False)
 
 
 def grammar_for(schema: dict[str, Any]) -> str:
-    """The grammar of compact JSON under ``schema``. Raises ``BadAnswer`` for one that is too large
-    or too deep: no answer can be had under it."""
+    """The grammar of compact JSON under ``schema``. Raises ``BadAnswer`` for one that is too large,
+    too deep or no text: no answer can be had under it."""
     _check_depth(schema)
     text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
     if len(text) > MAX_SCHEMA_BYTES:
         raise BadAnswer(f"the answer's schema has {len(text)} bytes; at most {MAX_SCHEMA_BYTES}")
-    grammar: str = LLMatcher.grammar_from_json_schema(
-        text, overrides={"whitespace_flexible": False}
-    )
+    try:
+        grammar: str = LLMatcher.grammar_from_json_schema(
+            text, overrides={"whitespace_flexible": False}
+        )
+    except ValueError:  # half of a UTF-16 pair is no character of any text
+        raise BadAnswer("the answer's schema holds characters that no text can hold") from None
     return grammar
 
 
