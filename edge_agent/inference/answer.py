@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from edge_agent.completion import Completion, CompletionRequest, ModelIdentity
 from edge_agent.errors import BadAnswer
 from edge_agent.inference.constraint import Constraint
-from edge_agent.inference.drafts import PromptLookup
+from edge_agent.inference.drafts import PromptLookup, shared_start
 from edge_agent.inference.prefixes import Prefix
 from edge_agent.inference.sampling import Sampler
 
@@ -130,7 +130,7 @@ class Answer:
         """Take ``token`` and what the grammar forces behind it; how many of them ``draft`` begins
         with. The rest is pending. Raises ``BadAnswer`` past the allowed number of tokens."""
         taken = [token, *self.constraint.accept(token)]
-        same = _common(taken, draft)
+        same = shared_start(taken, draft)
         self.meter.accepted += same
         self.pending += taken[same:]
         self.take(taken, forced=len(taken) - 1)
@@ -174,13 +174,3 @@ class Answer:
             cpu_seconds=meter.cpu_s,
             model=model,
         )
-
-
-def _common(first: list[int], second: list[int]) -> int:
-    """Length of the longest beginning that both share."""
-    count = 0
-    for one, other in zip(first, second, strict=False):
-        if one != other:
-            break
-        count += 1
-    return count

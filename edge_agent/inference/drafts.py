@@ -9,14 +9,19 @@ the draft's distribution, after Saxena's prompt lookup decoding).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from itertools import pairwise
+
+from edge_agent.inference.native import Context, Row
 
 FIRST = 2
 """Tokens of a first draft."""
 LONGEST = 7
 ROWS = 8
 """Draft tokens in one batch, all its answers together."""
+TRIES, TRIED = 3, 4
+"""How often, and with how many tokens at once, it is measured whether drafts pay."""
 LARGEST_COST = 0.3
 """Computing a draft token may cost at most this part of a decode call of its own, or none is made.
 In answers of the embedded model to the bench's questions, drafts leave 55 % of the decode time at a
@@ -59,7 +64,29 @@ class PromptLookup:
             self._length = min(LONGEST, 2 * self._length) if whole else max(FIRST, accepted)
 
 
-def pay(single_s: float, several_s: float, rows: int) -> bool:
-    """Whether drafts pay on this machine with this model: a decode call for one token takes
-    ``single_s``, one for ``rows`` tokens ``several_s``."""
-    return (several_s - single_s) / (rows - 1) <= LARGEST_COST * single_s
+def drafts_pay(context: Context) -> bool:
+    """Measure on an empty ``context`` whether further tokens of a batch are cheap here."""
+    single = min(_seconds(context, 1) for _ in range(TRIES))
+    several = min(_seconds(context, TRIED) for _ in range(TRIES))
+    return (several - single) / (TRIED - 1) <= LARGEST_COST * single
+
+
+def _seconds(context: Context, count: int) -> float:
+    """Of a decode call for ``count`` tokens, whichever they are."""
+    rows = [Row(token, token, 0, logits=True) for token in range(count)]
+    started = time.perf_counter()
+    context.decode(rows)
+    context.logits(count - 1)
+    took = time.perf_counter() - started
+    context.drop(0)
+    return took
+
+
+def shared_start(first: Sequence[int], second: Sequence[int]) -> int:
+    """Length of the longest beginning that both have."""
+    count = 0
+    for one, other in zip(first, second, strict=False):
+        if one != other:
+            break
+        count += 1
+    return count

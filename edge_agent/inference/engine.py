@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from edge_agent.completion import (
     Completion,
@@ -20,13 +19,15 @@ from edge_agent.completion import (
     Reading,
     ReadingRequest,
 )
-from edge_agent.errors import BadAnswer, BadConfig, EdgeAgentError, Unavailable
+from edge_agent.errors import BadAnswer, EdgeAgentError, Unavailable
 from edge_agent.inference import template
 from edge_agent.inference.adapter import AdapterFile
+from edge_agent.inference.adapters import Adapters, no_adapter
 from edge_agent.inference.answer import Answer, Deadline, Meter, Prompt, Ticket
+from edge_agent.inference.cells import Cells
 from edge_agent.inference.constraint import Constraint, grammar_for
 from edge_agent.inference.contention import ThreadChoice
-from edge_agent.inference.drafts import ROWS, PromptLookup, pay
+from edge_agent.inference.drafts import ROWS, PromptLookup, drafts_pay
 from edge_agent.inference.likelihood import score_choice
 from edge_agent.inference.manifest import Manifest
 from edge_agent.inference.native import (
@@ -39,17 +40,14 @@ from edge_agent.inference.native import (
     release_unused,
 )
 from edge_agent.inference.prefix_store import PrefixStore
-from edge_agent.inference.prefixes import Prefix, Prefixes
+from edge_agent.inference.prefixes import Prefix
 from edge_agent.inference.reading import read
 from edge_agent.inference.sampling import Sampler, greedy
 
-KEPT_PREFIXES = 8
 STORED_TOKENS = 64
 """Shorter prefixes are computed faster than read."""
 MAX_ANSWERS = 16
 """Answers in the making at once."""
-TRIES, TRIED = 3, 4
-"""How often, and with how many tokens at once, it is measured whether drafts pay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +59,6 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedAdapter:
-    """An adapter in memory; ``handle`` None: the model as it is."""
-
-    name: str
-    sha256: str
-    handle: Any | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Fed:
     """An answer whose last token was computed: its logits stand in the batch's ``row``, those of
     the draft behind it in the rows after that."""
@@ -77,13 +66,6 @@ class _Fed:
     answer: Answer
     row: int
     draft: list[int]
-
-
-AS_IT_IS = LoadedAdapter("", "", None)
-
-
-def _no_adapter(name: str) -> AdapterFile:
-    raise BadConfig(f"there is no catalogue to find the adapter {name!r} in")
 
 
 def _rows(answer: Answer, tokens: list[int], asked: int) -> list[Row]:
@@ -109,14 +91,11 @@ class Engine:
         sha256: str,
         shape: ContextShape,
         store: PrefixStore | None = None,
-        find_adapter: Callable[[str], AdapterFile] = _no_adapter,
+        find_adapter: Callable[[str], AdapterFile] = no_adapter,
         drafts: bool | None = None,
     ) -> None:
         """``drafts``: whether to use draft tokens; None measures whether they pay here."""
         self._store = store
-        self._find_adapter = find_adapter
-        self._adapters: dict[str, LoadedAdapter] = {}
-        self._adapter = AS_IT_IS
         self.identity = ModelIdentity(name=manifest.name, sha256=sha256, tier=manifest.tier)
         self._manifest = manifest
         self.model = LoadedModel(path)
@@ -129,8 +108,8 @@ class Engine:
         release_unused()
         self._ends = frozenset(self.model.ends)
         self._pieces: dict[int, bytes] = {}
-        self._prefixes = Prefixes(KEPT_PREFIXES)
-        self._free = list(range(shape.sequences))
+        self._adapters = Adapters(self.model, self.context, find_adapter)
+        self.cells = Cells(self.context)
         self._running: list[Answer] = []
         self._wake = threading.Event()
         self._threads = shape.threads
@@ -139,7 +118,7 @@ class Engine:
         """Time that the last finished answer spent in its grammar (for benches)."""
         self.last_meter = Meter()
         """What the last finished answer took (for benches)."""
-        self.drafts = self._drafts_pay() if drafts is None else drafts
+        self.drafts = drafts_pay(self.context) if drafts is None else drafts
         """Whether answers are drafted."""
 
     @property
@@ -150,7 +129,7 @@ class Engine:
     @property
     def has_room(self) -> bool:
         """Whether another ticket may be tried now."""
-        if len(self._running) >= MAX_ANSWERS or len(self._free) < 4:
+        if len(self._running) >= MAX_ANSWERS or len(self.cells.free) < 4:
             return False
         return self._cells_free() > 0
 
@@ -188,7 +167,7 @@ class Engine:
         sampler = None
         if not request.greedy:
             sampler = Sampler(self._manifest.sampling, request.seed, prompt.tokens)
-        answer = Answer(ticket, self._free.pop(), prefix, constraint, meter, sampler)
+        answer = Answer(ticket, self.cells.free.pop(), prefix, constraint, meter, sampler)
         answer.lookup = PromptLookup(prompt.tokens) if self.drafts else None
         prefix.users += 1
         answer.reserved = reserved
@@ -214,7 +193,7 @@ class Engine:
         self._use(request.adapter)
         self._threads = request.threads
         deadline = Deadline(cancelled, request.deadline_s)
-        while self._evict():  # the whole cache is the texts'
+        while self.cells.evict():  # the whole cache is the texts'
             pass
         probabilities, tokens = read(self, deadline, request)
         return Reading(
@@ -222,25 +201,16 @@ class Engine:
             tokens=tokens,
             seconds=round(time.monotonic() - started, 3),
             model=self.identity,
-            adapter_sha256=self._adapter.sha256,
+            adapter_sha256=self._adapters.current.sha256,
         )
 
     def _use(self, name: str) -> None:
-        """Compute with the adapter ``name`` from now on; it is loaded once, the model stays."""
-        if name == self._adapter.name:
+        """Compute with the adapter ``name`` from now on."""
+        if name == self._adapters.current.name:
             return
         if self._running:
             raise NoRoom("answers with another adapter are in the making; try again later")
-        adapter = self._adapters.get(name) if name else AS_IT_IS
-        if adapter is None:
-            try:
-                file = self._find_adapter(name)
-            except BadConfig as error:
-                raise BadAnswer(str(error)) from None
-            handle = self.model.load_adapter(str(file.path))
-            adapter = self._adapters[name] = LoadedAdapter(name, file.manifest.sha256, handle)
-        self.context.use_adapter(adapter.handle)
-        self._adapter = adapter
+        self._adapters.use(name)
 
     def step(self) -> list[Outcome]:
         """Decode one batch for all answers in the making; returns those that ended."""
@@ -283,7 +253,7 @@ class Engine:
 
     def _prefix(self, tokens: tuple[int, ...], more: int, ticket: Ticket) -> tuple[Prefix, int]:
         """The kept prefix of these tokens and how many of them came from the cache."""
-        known = self._prefixes.find(self._adapter.sha256, tokens)
+        known = self.cells.prefixes.find(self._adapters.current.sha256, tokens)
         if known is not None:
             known.users += 1  # must not be evicted to make room for its own answer
             try:
@@ -291,25 +261,26 @@ class Engine:
             finally:
                 known.users -= 1
             return known, len(tokens)
-        while self._prefixes.full and self._evict():
+        while self.cells.prefixes.full and self.cells.evict():
             pass
         self._make_room(len(tokens) + more)
-        sequence = self._free.pop()
+        sequence = self.cells.free.pop()
         try:
             cached = self._restored(sequence, tokens)
             if not cached:
                 self.feed(sequence, 0, list(tokens), ticket)
                 if self._store is not None and len(tokens) >= STORED_TOKENS:
-                    self._store.save(tokens, self.context.state(sequence), self._adapter.sha256)
+                    self._store.save(
+                        tokens, self.context.state(sequence), self._adapters.current.sha256
+                    )
         except BaseException:
-            self.context.drop(sequence)
-            self._free.append(sequence)
+            self.cells.give_back([sequence])
             raise
-        return self._prefixes.keep(self._adapter.sha256, tokens, sequence), cached
+        return self.cells.prefixes.keep(self._adapters.current.sha256, tokens, sequence), cached
 
     def _restored(self, sequence: int, tokens: tuple[int, ...]) -> int:
         """How many of ``tokens`` could be had from disk: all or none."""
-        state = self._store.load(tokens, self._adapter.sha256) if self._store else None
+        state = self._store.load(tokens, self._adapters.current.sha256) if self._store else None
         if state is None or not self.context.restore(sequence, state):
             return 0
         return len(tokens)
@@ -348,7 +319,7 @@ class Engine:
                 self._undo(rows)
             except CacheFull:
                 self._undo(rows)
-                if not self._evict():
+                if not self.cells.evict():
                     raise Unavailable("the KV cache is full; try again later") from None
             else:
                 return
@@ -401,7 +372,7 @@ class Engine:
             return False
         except CacheFull:
             self._undo(rows)
-            if not self._evict():
+            if not self.cells.evict():
                 raise Unavailable("the KV cache is full") from None
             return False
         return True
@@ -441,21 +412,6 @@ class Engine:
                 return kept
             if answer.pending:
                 return kept
-
-    def _drafts_pay(self) -> bool:
-        """Measure whether tokens that are computed along with another are cheap here."""
-        single = min(self._timed(1) for _ in range(TRIES))
-        return pay(single, min(self._timed(TRIED) for _ in range(TRIES)), TRIED)
-
-    def _timed(self, count: int) -> float:
-        """Seconds of a decode call for ``count`` tokens, whichever they are."""
-        rows = [Row(token, token, 0, logits=True) for token in range(count)]
-        started = time.perf_counter()
-        self.context.decode(rows)
-        self.context.logits(count - 1)
-        took = time.perf_counter() - started
-        self.context.drop(0)
-        return took
 
     def _piece(self, token: int) -> bytes:
         piece = self._pieces.get(token)
@@ -503,40 +459,19 @@ class Engine:
                 self._release(answer)
 
     def _release(self, answer: Answer) -> None:
-        self.context.drop(answer.sequence)
-        self._free.append(answer.sequence)
+        self.cells.give_back([answer.sequence])
         answer.prefix.users -= 1
         self._running.remove(answer)
 
     def _cells_free(self) -> int:
         reserved = sum(answer.reserved for answer in self._running)
-        return self.context.tokens - self._prefixes.tokens - reserved
+        return self.cells.left(reserved)
 
     def _make_room(self, tokens: int) -> None:
         while self._cells_free() < tokens:
-            if not self._evict():
+            if not self.cells.evict():
                 if self._running:
                     raise NoRoom("the KV cache is full of other answers; try again later")
                 raise BadAnswer(
                     f"{tokens} tokens do not fit into the context of {self.context.tokens}"
                 )
-
-    def _evict(self) -> bool:
-        prefix = self._prefixes.evict()
-        if prefix is None:
-            return False
-        self.context.drop(prefix.sequence)
-        self._free.append(prefix.sequence)
-        return True
-
-    def borrow(self, count: int) -> list[int]:
-        """Up to ``count`` sequence ids for scratch; give them back with ``give_back``."""
-        taken = self._free[-count:]
-        del self._free[-count:]
-        return taken
-
-    def give_back(self, sequences: list[int]) -> None:
-        """Return scratch sequences; what they held is forgotten."""
-        for sequence in sequences:
-            self.context.drop(sequence)
-        self._free += sequences

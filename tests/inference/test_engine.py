@@ -83,7 +83,7 @@ def test_answer_is_valid_and_the_prefix_is_kept(engine: Engine) -> None:
 def test_kept_prefix_changes_nothing(engine: Engine) -> None:
     ask(engine, request())
     kept = ask(engine, request("Pressure fell to 2 bar."))
-    while engine._evict():
+    while engine.cells.evict():
         pass
     fresh = ask(engine, request("Pressure fell to 2 bar."))
     assert (kept.tokens_cached > 0, fresh.tokens_cached) == (True, 0)
@@ -249,6 +249,6 @@ def test_many_cards_evict_the_oldest(tiny_engine: Engine) -> None:
         return ask(engine, asked).tokens_cached
 
     assert [cached(number) for number in range(12)] == [0] * 12
-    assert engine._prefixes.tokens < engine.context.tokens
+    assert engine.cells.prefixes.tokens < engine.context.tokens
     assert cached(11) > 60
     assert cached(0) == 0

@@ -87,7 +87,7 @@ def reference_answer(engine: Engine, request: CompletionRequest, style: str = "c
     grammar = LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_flexible": False})
     matcher = LLMatcher(engine._tokenizer, grammar, log_level=0)
     engine.context.rearm()
-    (scratch,) = engine.borrow(1)
+    (scratch,) = engine.cells.borrow(1)
     for position, token in enumerate(tokens):
         engine.context.decode([Row(token, position, scratch, logits=True)])
     answer: list[int] = []
@@ -107,7 +107,7 @@ def reference_answer(engine: Engine, request: CompletionRequest, style: str = "c
             break
         engine.context.decode([Row(token, len(tokens), scratch, logits=True)])
         tokens.append(token)
-    engine.give_back([scratch])
+    engine.cells.give_back([scratch])
     if not matcher.is_stopped():
         return UNENDING
     return b"".join(engine.model.piece(token) for token in answer).decode()
