@@ -1,7 +1,8 @@
 """``edge-agent bench inference``: seconds per diagnosis, ours and those of what a user would pick.
 
 All engines get the same file, prompts, schema, sampling and threads. They are asked in turns, one
-question each, so that whatever else the machine does meets all of them alike.
+question each, so that whatever else the machine does meets all of them alike. Processor seconds
+stand beside the wall's: they hold on a busy machine, too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from edge_agent.inference.gguf import read_header
 from edge_agent.inference.plan import plan_for
 
 OURS = "edge_agent_engine"
+TUNED = "edge_agent_engine, tuned"
 PEERS = ("llama_cpp_python", "llama_server")
 STORM = 16
 Report = Callable[[str], None]
@@ -61,19 +63,20 @@ def run_bench(  # noqa: PLR0913 - one argument per setting of the bench
     say: Report,
 ) -> dict[str, Any]:
     """Measure; the result has the keys that ``--json`` prints. ``python`` runs ``llama_server``.
-    ``tuned`` is the file that ``model tune`` made for our own engine, if any."""
+    ``tuned`` is the file that ``model tune`` made for our own engine, if any: it is measured
+    beside the file that all share."""
     contenders: dict[str, Contender] = {}
+    ours = {OURS: model} | ({TUNED: tuned} if tuned is not None else {})
     try:
-        for name in (OURS, *peers):
+        for name, file in (ours | dict.fromkeys(peers, model)).items():
             say(f"loading {name}")
             interpreter = python if name == "llama_server" else None
-            file = tuned if name == OURS and tuned is not None else model
+            program = OURS if name in ours else name
             contenders[name] = start(
-                name, file, python=interpreter, threads=threads, context=context
+                program, file, python=interpreter, threads=threads, context=context
             )
-        result = _measure(contenders, tuned or model, _Run(rounds, context, greedy), say)
-        names = {"model": model.name, "our_file": (tuned or model).name}
-        return {**result, **names, "greedy": greedy}
+        result = _measure(contenders, model, _Run(rounds, context, greedy), say)
+        return {**result, "threads": threads, "greedy": greedy}
     finally:
         for contender in contenders.values():
             contender.close()
@@ -98,11 +101,16 @@ def _measure(
         results["llama_server"]["whole_document_seconds"] = round(
             _whole_document(contenders["llama_server"], rounds), 4
         )
-    ours = results.pop(OURS)
+    ours, tuned = results.pop(OURS), results.pop(TUNED, None)
     plan = plan_for(read_header(model), context, "f16")
     kept = (plan.weights + plan.kv) / 1e6
     ours |= {"planned_mb": plan.total_mb, "resident_per_weights_and_kv": ours["resident_mb"] / kept}
-    return {"model": model.name, "rounds": rounds, **ours, "peers": _ratios(ours, results)}
+    peers = {name: {**peer, **_ratios(ours, peer)} for name, peer in results.items()}
+    result = {"model": model.name, "rounds": rounds, **ours, "peers": peers}
+    if tuned is not None:
+        against = {name: _ratios(tuned, peer) for name, peer in results.items()}
+        result["tuned"] = {**tuned, "ratios": against}
+    return result
 
 
 def _summary(contender: Contender, replies: list[dict[str, Any]]) -> dict[str, Any]:
@@ -116,6 +124,7 @@ def _summary(contender: Contender, replies: list[dict[str, Any]]) -> dict[str, A
         "load_seconds": contender.ready["load_seconds"],
         "cold_seconds": cold["seconds"],
         "warm_seconds": median("seconds"),
+        "warm_cpu_seconds": median("cpu_seconds"),
         "prompt_tokens": median("prompt_tokens"),
         "answer_tokens": median("answer_tokens"),
         "seconds_per_answer_token": statistics.median(
@@ -131,6 +140,7 @@ def _summary(contender: Contender, replies: list[dict[str, Any]]) -> dict[str, A
     if "decode_calls" in cold:
         result["decode_calls"] = median("decode_calls")
         tokens = sum(reply["answer_tokens"] for reply in warm)
+        result["accepted_share"] = sum(reply["accepted_tokens"] for reply in warm) / tokens
         result["forced_share"] = sum(reply["forced_tokens"] for reply in warm) / tokens
         result["constraint_share"] = sum(reply["constraint_seconds"] for reply in warm) / sum(
             reply["decode_seconds"] for reply in warm
@@ -162,17 +172,16 @@ def _whole_document(server: Contender, rounds: int) -> float:
     return float(statistics.median(seconds))
 
 
-def _ratios(ours: dict[str, Any], peers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _ratios(ours: dict[str, Any], peer: dict[str, Any]) -> dict[str, float]:
     """Our time over theirs (below 1: we are faster), our throughput over theirs (above 1)."""
-    for peer in peers.values():
-        peer["warm_ratio"] = round(ours["warm_seconds"] / peer["warm_seconds"], 3)
-        peer["cold_ratio"] = round(ours["cold_seconds"] / peer["cold_seconds"], 3)
-        peer["warm_ratio_per_token"] = round(
-            ours["seconds_per_answer_token"] / peer["seconds_per_answer_token"], 3
-        )
-        peer["storm_ratio"] = round(ours["storm_per_second"] / peer["storm_per_second"], 3)
-        if "whole_document_seconds" in peer:
-            peer["published_ratio"] = round(
-                ours["warm_seconds"] / peer["whole_document_seconds"], 3
-            )
-    return peers
+    compared = {
+        "warm_ratio": "warm_seconds",
+        "warm_cpu_ratio": "warm_cpu_seconds",
+        "cold_ratio": "cold_seconds",
+        "warm_ratio_per_token": "seconds_per_answer_token",
+        "storm_ratio": "storm_per_second",
+    }
+    ratios = {ratio: ours[key] / peer[key] for ratio, key in compared.items()}
+    if "whole_document_seconds" in peer:
+        ratios["published_ratio"] = ours["warm_seconds"] / peer["whole_document_seconds"]
+    return {key: round(value, 3) for key, value in ratios.items()}

@@ -72,7 +72,10 @@ def _inference_table(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    engines = {"edge-agent": result, **result["peers"]}
+    engines = {"edge-agent": result}
+    if "tuned" in result:
+        engines["edge-agent, tuned"] = result["tuned"]
+    engines |= result["peers"]
     table = Table(title=f"{result['model']}, medians of {result['rounds']} rounds")
     table.add_column("figure")
     for name in engines:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from edge_agent.completion import Completion, CompletionRequest, ModelIdentity
 from edge_agent.errors import BadAnswer
 from edge_agent.inference.constraint import Constraint
+from edge_agent.inference.drafts import PromptLookup, shared_start
 from edge_agent.inference.prefixes import Prefix
 from edge_agent.inference.sampling import Sampler
 
@@ -84,6 +85,10 @@ class Meter:
     decode_s: float = 0.0
     cpu_s: float = 0.0
     decode_calls: int = 0
+    drafted: int = 0
+    """Tokens that were computed before they were chosen."""
+    accepted: int = 0
+    """Those of them that were chosen."""
 
 
 @dataclass(slots=True)
@@ -97,6 +102,8 @@ class Answer:
     meter: Meter
     sampler: Sampler | None = None
     """None for greedy."""
+    lookup: PromptLookup | None = None
+    """None: no drafts."""
     position: int = 0
     """Tokens of this sequence in the KV cache."""
     pending: list[int] = field(default_factory=list)
@@ -111,13 +118,32 @@ class Answer:
         """What was asked."""
         return self.ticket.request
 
+    def draft(self, most: int) -> list[int]:
+        """Up to ``most`` tokens that may be chosen next; the answer may still take them, and the
+        grammar allows them."""
+        if self.lookup is None:
+            return []
+        left = self.request.max_tokens - len(self.tokens) - 1
+        return self.constraint.allowed(self.lookup.draft(min(most, left)))
+
+    def advance(self, token: int, draft: list[int]) -> int:
+        """Take ``token`` and what the grammar forces behind it; how many of them ``draft`` begins
+        with. The rest is pending. Raises ``BadAnswer`` past the allowed number of tokens."""
+        taken = [token, *self.constraint.accept(token)]
+        same = shared_start(taken, draft)
+        self.meter.accepted += same
+        self.pending += taken[same:]
+        self.take(taken, forced=len(taken) - 1)
+        return same
+
     def take(self, tokens: list[int], *, forced: int) -> None:
         """Add tokens to the answer. Raises ``BadAnswer`` past the allowed number."""
         self.tokens += tokens
-        self.pending += tokens
         self.meter.forced += forced
         if self.sampler is not None:
             self.sampler.remember(tokens)
+        if self.lookup is not None:
+            self.lookup.extend(tokens)
         allowed = self.request.max_tokens
         if len(self.tokens) > allowed or (
             len(self.tokens) == allowed and not self.constraint.finished

@@ -22,15 +22,18 @@ LIMITS = LLParserLimits(verbose_errors=False)
 
 
 def grammar_for(schema: dict[str, Any]) -> str:
-    """The grammar of compact JSON under ``schema``. Raises ``BadAnswer`` for one that is too large
-    or too deep: no answer can be had under it."""
+    """The grammar of compact JSON under ``schema``. Raises ``BadAnswer`` for one that is too large,
+    too deep or no text: no answer can be had under it."""
     _check_depth(schema)
     text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
     if len(text) > MAX_SCHEMA_BYTES:
         raise BadAnswer(f"the answer's schema has {len(text)} bytes; at most {MAX_SCHEMA_BYTES}")
-    grammar: str = LLMatcher.grammar_from_json_schema(
-        text, overrides={"whitespace_flexible": False}
-    )
+    try:
+        grammar: str = LLMatcher.grammar_from_json_schema(
+            text, overrides={"whitespace_flexible": False}
+        )
+    except ValueError:  # half of a UTF-16 pair is no character of any text
+        raise BadAnswer("the answer's schema holds characters that no text can hold") from None
     return grammar
 
 
@@ -101,6 +104,15 @@ class Constraint:
         if not allowed.any():
             raise BadAnswer("the answer's schema leaves no token to go on with")
         return allowed
+
+    def allowed(self, tokens: list[int]) -> list[int]:
+        """The longest beginning of ``tokens`` that may come next; nothing is taken."""
+        if not tokens:
+            return []
+        start = time.perf_counter()
+        count = self._matcher.validate_tokens(tokens)
+        self.seconds += time.perf_counter() - start
+        return tokens[:count]
 
     def accept(self, token: int) -> list[int]:
         """Take ``token`` and then every token that the grammar forces; returns the latter."""

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from edge_agent.completion import (
     Completion,
@@ -20,12 +19,15 @@ from edge_agent.completion import (
     Reading,
     ReadingRequest,
 )
-from edge_agent.errors import BadAnswer, BadConfig, EdgeAgentError, Unavailable
+from edge_agent.errors import BadAnswer, EdgeAgentError, Unavailable
 from edge_agent.inference import template
 from edge_agent.inference.adapter import AdapterFile
+from edge_agent.inference.adapters import Adapters, no_adapter
 from edge_agent.inference.answer import Answer, Deadline, Meter, Prompt, Ticket
+from edge_agent.inference.cells import Cells
 from edge_agent.inference.constraint import Constraint, grammar_for
 from edge_agent.inference.contention import ThreadChoice
+from edge_agent.inference.drafts import ROWS, PromptLookup, drafts_pay
 from edge_agent.inference.likelihood import score_choice
 from edge_agent.inference.manifest import Manifest
 from edge_agent.inference.native import (
@@ -35,13 +37,13 @@ from edge_agent.inference.native import (
     ContextShape,
     LoadedModel,
     Row,
+    release_unused,
 )
 from edge_agent.inference.prefix_store import PrefixStore
-from edge_agent.inference.prefixes import Prefix, Prefixes
+from edge_agent.inference.prefixes import Prefix
 from edge_agent.inference.reading import read
 from edge_agent.inference.sampling import Sampler, greedy
 
-KEPT_PREFIXES = 8
 STORED_TOKENS = 64
 """Shorter prefixes are computed faster than read."""
 MAX_ANSWERS = 16
@@ -57,19 +59,22 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedAdapter:
-    """An adapter in memory; ``handle`` None: the model as it is."""
+class _Fed:
+    """An answer whose last token was computed: its logits stand in the batch's ``row``, those of
+    the draft behind it in the rows after that."""
 
-    name: str
-    sha256: str
-    handle: Any | None
-
-
-AS_IT_IS = LoadedAdapter("", "", None)
+    answer: Answer
+    row: int
+    draft: list[int]
 
 
-def _no_adapter(name: str) -> AdapterFile:
-    raise BadConfig(f"there is no catalogue to find the adapter {name!r} in")
+def _rows(answer: Answer, tokens: list[int], asked: int) -> list[Row]:
+    """The next ``tokens`` of ``answer``, with logits for the last ``asked`` of them."""
+    first = len(tokens) - asked
+    return [
+        Row(token, answer.position + i, answer.sequence, logits=i >= first)
+        for i, token in enumerate(tokens)
+    ]
 
 
 class NoRoom(Unavailable):
@@ -86,12 +91,11 @@ class Engine:
         sha256: str,
         shape: ContextShape,
         store: PrefixStore | None = None,
-        find_adapter: Callable[[str], AdapterFile] = _no_adapter,
+        find_adapter: Callable[[str], AdapterFile] = no_adapter,
+        drafts: bool | None = None,
     ) -> None:
+        """``drafts``: whether to use draft tokens; None measures whether they pay here."""
         self._store = store
-        self._find_adapter = find_adapter
-        self._adapters: dict[str, LoadedAdapter] = {}
-        self._adapter = AS_IT_IS
         self.identity = ModelIdentity(name=manifest.name, sha256=sha256, tier=manifest.tier)
         self._manifest = manifest
         self.model = LoadedModel(path)
@@ -101,18 +105,21 @@ class Engine:
             self.model.close()
             raise
         self._tokenizer = self.model.constraint_tokenizer()
+        release_unused()
         self._ends = frozenset(self.model.ends)
         self._pieces: dict[int, bytes] = {}
-        self._prefixes = Prefixes(KEPT_PREFIXES)
-        self._free = list(range(shape.sequences))
+        self._adapters = Adapters(self.model, self.context, find_adapter)
+        self.cells = Cells(self.context)
         self._running: list[Answer] = []
         self._wake = threading.Event()
         self._threads = shape.threads
         self._choice = ThreadChoice()
         self.last_constraint_s = 0.0
         """Time that the last finished answer spent in its grammar (for benches)."""
-        self.last_decode_calls = 0
-        """Batches that the last finished answer took after its prompt (for benches)."""
+        self.last_meter = Meter()
+        """What the last finished answer took (for benches)."""
+        self.drafts = drafts_pay(self.context) if drafts is None else drafts
+        """Whether answers are drafted."""
 
     @property
     def busy(self) -> bool:
@@ -122,7 +129,7 @@ class Engine:
     @property
     def has_room(self) -> bool:
         """Whether another ticket may be tried now."""
-        if len(self._running) >= MAX_ANSWERS or len(self._free) < 4:
+        if len(self._running) >= MAX_ANSWERS or len(self.cells.free) < 4:
             return False
         return self._cells_free() > 0
 
@@ -160,14 +167,15 @@ class Engine:
         sampler = None
         if not request.greedy:
             sampler = Sampler(self._manifest.sampling, request.seed, prompt.tokens)
-        answer = Answer(ticket, self._free.pop(), prefix, constraint, meter, sampler)
+        answer = Answer(ticket, self.cells.free.pop(), prefix, constraint, meter, sampler)
+        answer.lookup = PromptLookup(prompt.tokens) if self.drafts else None
         prefix.users += 1
         answer.reserved = reserved
         self._running.append(answer)
         try:
             self._prefill(answer, prompt)
-            answer.pending = list(prompt.tail)
             begin = constraint.begin()
+            answer.pending = [*prompt.tail, *begin]
             answer.take(begin, forced=len(begin))
         except BaseException:
             self._release(answer)
@@ -185,7 +193,7 @@ class Engine:
         self._use(request.adapter)
         self._threads = request.threads
         deadline = Deadline(cancelled, request.deadline_s)
-        while self._evict():  # the whole cache is the texts'
+        while self.cells.evict():  # the whole cache is the texts'
             pass
         probabilities, tokens = read(self, deadline, request)
         return Reading(
@@ -193,25 +201,16 @@ class Engine:
             tokens=tokens,
             seconds=round(time.monotonic() - started, 3),
             model=self.identity,
-            adapter_sha256=self._adapter.sha256,
+            adapter_sha256=self._adapters.current.sha256,
         )
 
     def _use(self, name: str) -> None:
-        """Compute with the adapter ``name`` from now on; it is loaded once, the model stays."""
-        if name == self._adapter.name:
+        """Compute with the adapter ``name`` from now on."""
+        if name == self._adapters.current.name:
             return
         if self._running:
             raise NoRoom("answers with another adapter are in the making; try again later")
-        adapter = self._adapters.get(name) if name else AS_IT_IS
-        if adapter is None:
-            try:
-                file = self._find_adapter(name)
-            except BadConfig as error:
-                raise BadAnswer(str(error)) from None
-            handle = self.model.load_adapter(str(file.path))
-            adapter = self._adapters[name] = LoadedAdapter(name, file.manifest.sha256, handle)
-        self.context.use_adapter(adapter.handle)
-        self._adapter = adapter
+        self._adapters.use(name)
 
     def step(self) -> list[Outcome]:
         """Decode one batch for all answers in the making; returns those that ended."""
@@ -220,11 +219,11 @@ class Engine:
             return outcomes
         started, cpu = time.monotonic(), time.process_time()
         fed = self._decode_pending()
-        for answer, row in fed:
-            outcome = self._advance(answer, row)
+        for one in fed:
+            outcome = self._advance(one)
             if outcome is not None:
                 outcomes.append(outcome)
-        self._charge([answer for answer, _ in fed], started, cpu, outcomes)
+        self._charge([one.answer for one in fed], started, cpu, outcomes)
         for outcome in outcomes:
             self._forget(outcome.ticket)
         self._pause()
@@ -254,7 +253,7 @@ class Engine:
 
     def _prefix(self, tokens: tuple[int, ...], more: int, ticket: Ticket) -> tuple[Prefix, int]:
         """The kept prefix of these tokens and how many of them came from the cache."""
-        known = self._prefixes.find(self._adapter.sha256, tokens)
+        known = self.cells.prefixes.find(self._adapters.current.sha256, tokens)
         if known is not None:
             known.users += 1  # must not be evicted to make room for its own answer
             try:
@@ -262,25 +261,26 @@ class Engine:
             finally:
                 known.users -= 1
             return known, len(tokens)
-        while self._prefixes.full and self._evict():
+        while self.cells.prefixes.full and self.cells.evict():
             pass
         self._make_room(len(tokens) + more)
-        sequence = self._free.pop()
+        sequence = self.cells.free.pop()
         try:
             cached = self._restored(sequence, tokens)
             if not cached:
                 self.feed(sequence, 0, list(tokens), ticket)
                 if self._store is not None and len(tokens) >= STORED_TOKENS:
-                    self._store.save(tokens, self.context.state(sequence), self._adapter.sha256)
+                    self._store.save(
+                        tokens, self.context.state(sequence), self._adapters.current.sha256
+                    )
         except BaseException:
-            self.context.drop(sequence)
-            self._free.append(sequence)
+            self.cells.give_back([sequence])
             raise
-        return self._prefixes.keep(self._adapter.sha256, tokens, sequence), cached
+        return self.cells.prefixes.keep(self._adapters.current.sha256, tokens, sequence), cached
 
     def _restored(self, sequence: int, tokens: tuple[int, ...]) -> int:
         """How many of ``tokens`` could be had from disk: all or none."""
-        state = self._store.load(tokens, self._adapter.sha256) if self._store else None
+        state = self._store.load(tokens, self._adapters.current.sha256) if self._store else None
         if state is None or not self.context.restore(sequence, state):
             return 0
         return len(tokens)
@@ -319,7 +319,7 @@ class Engine:
                 self._undo(rows)
             except CacheFull:
                 self._undo(rows)
-                if not self._evict():
+                if not self.cells.evict():
                     raise Unavailable("the KV cache is full; try again later") from None
             else:
                 return
@@ -340,31 +340,21 @@ class Engine:
         for sequence, position in first.items():
             self.context.drop(sequence, position)
 
-    def _decode_pending(self) -> list[tuple[Answer, int]]:
-        """Feed what is pending; returns the answers that now have logits, with their row."""
+    def _decode_pending(self) -> list[_Fed]:
+        """Feed what is pending, with drafts behind it; returns the answers that now have logits."""
         rows: list[Row] = []
-        fed: list[tuple[Answer, int]] = []
-        room = self.context.shape.batch
+        fed: list[_Fed] = []
         taken: list[tuple[Answer, int]] = []
         for i, answer in enumerate(self._running):
-            count = min(len(answer.pending), room - (len(self._running) - 1 - i))
-            room -= count
-            for offset, token in enumerate(answer.pending[:count]):
-                rows.append(Row(token, answer.position + offset, answer.sequence))
-            taken.append((answer, count))
-            if count == len(answer.pending):
-                rows[-1].logits = True
-                fed.append((answer, len(rows) - 1))
-        self.context.rearm()
-        try:
-            self._compute(rows)
-        except Aborted:
-            self._undo(rows)
-            return []
-        except CacheFull:
-            self._undo(rows)
-            if not self._evict():
-                raise Unavailable("the KV cache is full") from None
+            room = self.context.shape.batch - len(rows) - (len(self._running) - 1 - i)
+            feed, draft, asked = answer.pending[:room], [], 0
+            if len(feed) == len(answer.pending):
+                draft = answer.draft(min(room - len(feed), ROWS // len(self._running)))
+                asked = 1 + len(draft)
+                fed.append(_Fed(answer, len(rows) + len(feed) - 1, draft))
+            rows += _rows(answer, feed + draft, asked)
+            taken.append((answer, len(feed)))
+        if not self._computed(rows):
             return []
         for answer, count in taken:
             answer.position += count
@@ -372,23 +362,56 @@ class Engine:
             answer.meter.decode_calls += 1
         return fed
 
-    def _advance(self, answer: Answer, row: int) -> Outcome | None:
-        """Choose the next token of ``answer`` from its logits; an outcome if that ended it."""
-        pick = greedy if answer.sampler is None else answer.sampler.pick
+    def _computed(self, rows: list[Row]) -> bool:
+        """One batch for all; False if it has to be tried again."""
+        self.context.rearm()
         try:
-            token = answer.constraint.choose(self.context.logits(row), pick)
-            forced = answer.constraint.accept(token)
-            answer.take([token, *forced], forced=len(forced))
-            if not answer.constraint.finished and token not in self._ends:
+            self._compute(rows)
+        except Aborted:
+            self._undo(rows)
+            return False
+        except CacheFull:
+            self._undo(rows)
+            if not self.cells.evict():
+                raise Unavailable("the KV cache is full") from None
+            return False
+        return True
+
+    def _advance(self, fed: _Fed) -> Outcome | None:
+        """Choose the next token from the logits, and on through the draft while it holds; an
+        outcome if that ended the answer."""
+        answer, draft = fed.answer, fed.draft
+        answer.meter.drafted += len(draft)
+        try:
+            kept = self._choose(fed)
+            if answer.lookup is not None:
+                answer.lookup.judge(len(draft), kept)
+            answer.position += kept
+            if kept < len(draft):
+                self.context.drop(answer.sequence, answer.position)
+            if answer.pending:
                 return None
-            self.last_constraint_s = answer.constraint.seconds
-            self.last_decode_calls = answer.meter.decode_calls
+            self.last_constraint_s, self.last_meter = answer.constraint.seconds, answer.meter
             result: Completion | EdgeAgentError = answer.completion(
                 self._piece, self._ends, self.identity
             )
         except EdgeAgentError as error:
             result = error
         return Outcome(answer.ticket, result)
+
+    def _choose(self, fed: _Fed) -> int:
+        """Choose tokens while their logits are there; how much of the draft was chosen. Nothing is
+        pending afterwards if the answer ended."""
+        answer, kept = fed.answer, 0
+        pick = greedy if answer.sampler is None else answer.sampler.pick
+        while True:
+            token = answer.constraint.choose(self.context.logits(fed.row + kept), pick)
+            kept += answer.advance(token, fed.draft[kept:])
+            if answer.constraint.finished or token in self._ends:
+                answer.pending.clear()
+                return kept
+            if answer.pending:
+                return kept
 
     def _piece(self, token: int) -> bytes:
         piece = self._pieces.get(token)
@@ -436,40 +459,19 @@ class Engine:
                 self._release(answer)
 
     def _release(self, answer: Answer) -> None:
-        self.context.drop(answer.sequence)
-        self._free.append(answer.sequence)
+        self.cells.give_back([answer.sequence])
         answer.prefix.users -= 1
         self._running.remove(answer)
 
     def _cells_free(self) -> int:
         reserved = sum(answer.reserved for answer in self._running)
-        return self.context.tokens - self._prefixes.tokens - reserved
+        return self.cells.left(reserved)
 
     def _make_room(self, tokens: int) -> None:
         while self._cells_free() < tokens:
-            if not self._evict():
+            if not self.cells.evict():
                 if self._running:
                     raise NoRoom("the KV cache is full of other answers; try again later")
                 raise BadAnswer(
                     f"{tokens} tokens do not fit into the context of {self.context.tokens}"
                 )
-
-    def _evict(self) -> bool:
-        prefix = self._prefixes.evict()
-        if prefix is None:
-            return False
-        self.context.drop(prefix.sequence)
-        self._free.append(prefix.sequence)
-        return True
-
-    def borrow(self, count: int) -> list[int]:
-        """Up to ``count`` sequence ids for scratch; give them back with ``give_back``."""
-        taken = self._free[-count:]
-        del self._free[-count:]
-        return taken
-
-    def give_back(self, sequences: list[int]) -> None:
-        """Return scratch sequences; what they held is forgotten."""
-        for sequence in sequences:
-            self.context.drop(sequence)
-        self._free += sequences

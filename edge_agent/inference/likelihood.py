@@ -29,9 +29,9 @@ def score_choice(
     """Probabilities of the options after the tokens ``asked``, which follow ``stem`` (sequence,
     position). Raises ``BadAnswer`` for a choice that can't be asked."""
     options = _option_tokens(engine, choice)
-    scratch = engine.borrow(engine.context.shape.outputs)
+    scratch = engine.cells.borrow(engine.context.shape.outputs)
     if len(scratch) < 2:
-        engine.give_back(scratch)
+        engine.cells.give_back(scratch)
         raise Unavailable("too many answers are in the making to score a choice; try again")
     try:
         sequence, position = stem
@@ -47,7 +47,7 @@ def score_choice(
         for option, more in _continuations(engine, ticket, stem, scratch[1:], options):
             scores[option] += more
     finally:
-        engine.give_back(scratch)
+        engine.cells.give_back(scratch)
     return dict(zip(choice.options, _normalised(scores), strict=True))
 
 

@@ -84,6 +84,22 @@ def route_log(sink: Callable[[int, str], None]) -> None:
 _log_callback: Any = None
 
 
+M_ARENA_MAX = -8
+"""Of glibc's ``malloc.h``."""
+
+
+def share_one_arena() -> None:
+    """One heap for all threads; glibc alone gives each its own. Call before there are any."""
+    if hasattr(_LIBC, "mallopt"):
+        _LIBC.mallopt(M_ARENA_MAX, 1)
+
+
+def release_unused() -> None:
+    """Give back what loading left behind; without effect where the C library is not glibc."""
+    if hasattr(_LIBC, "malloc_trim"):
+        _LIBC.malloc_trim(0)
+
+
 class LoadedModel:
     """Weights and vocabulary in memory. The file is read, never mapped: llama.cpp repacks weights
     for the CPU, and a mapping would keep a second copy resident."""
@@ -137,6 +153,7 @@ class LoadedModel:
             vocab_ptr=self.vocabulary,
             tokenize_fptr=tokenize,
             eos_token=self.ends or None,
+            slices=[],  # they make a mask, which few tokens need, 1 ms faster, and take 13 MB
         )
 
     def load_adapter(self, path: str) -> Any:  # noqa: ANN401 -- a C pointer

@@ -15,7 +15,7 @@ CELLS = 256
 """llama.cpp rounds the KV cache up to this many tokens."""
 PROCESS_MB = 62.0
 """The worker without a model: interpreter, numpy, llama.cpp, llguidance (measured)."""
-VOCABULARY_BYTES = 860
+VOCABULARY_BYTES = 520
 """Per token of the vocabulary: llama.cpp's tables and llguidance's trie (measured)."""
 
 

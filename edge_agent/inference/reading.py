@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from edge_agent.completion import ReadingRequest
 from edge_agent.errors import BadAnswer, Unavailable
 from edge_agent.inference.answer import Deadline
+from edge_agent.inference.drafts import shared_start
 from edge_agent.inference.native import Row
 
 if TYPE_CHECKING:
@@ -34,13 +35,13 @@ def read(engine: Engine, deadline: Deadline, request: ReadingRequest) -> tuple[P
             f"a text and its questions take {longest} tokens, the context has "
             f"{engine.context.tokens}; shorten the text or the card"
         )
-    scratch = engine.borrow(engine.context.shape.outputs)
+    scratch = engine.cells.borrow(engine.context.shape.outputs)
     try:
         if len(scratch) < 2:
             raise Unavailable("too many answers are in the making to read a text; try again")
         return _read(engine, deadline, scratch, texts, list(zip(questions, options, strict=True)))
     finally:
-        engine.give_back(scratch)
+        engine.cells.give_back(scratch)
 
 
 def _read(
@@ -55,7 +56,7 @@ def _read(
     held: list[int] = []
     found, computed = [], 0
     for text in texts:
-        shared = _common(held, text)
+        shared = shared_start(held, text[:-1])
         engine.context.drop(stem, shared)
         engine.feed(stem, shared, text[shared:], deadline)
         computed += len(text) - shared
@@ -106,12 +107,6 @@ def _first_tokens(engine: Engine, options: Sequence[str]) -> list[int]:
             "first token; read the card with another model"
         )
     return tokens
-
-
-def _common(left: Sequence[int], right: Sequence[int]) -> int:
-    """Length of what both begin with, less than the whole of ``right``."""
-    most = min(len(left), len(right) - 1)
-    return next((i for i in range(most) if left[i] != right[i]), most)
 
 
 def _softmax(logits: Sequence[float]) -> tuple[float, ...]:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from edge_agent.inference.manifest import Sampling
 
 PENALTY_WINDOW = 64
+NEAR = 8.0
+"""Below the best score, natural logarithm."""
 
 
 def greedy(logits: NDArray[np.float32]) -> int:
@@ -41,16 +43,24 @@ class Sampler:
         penalty = self._sampling.repeat_penalty
         values = scores[seen]
         scores[seen] = np.where(values > 0, values / penalty, values * penalty)
-        count = min(self._sampling.top_k, len(scores))
-        best = np.argpartition(scores, -count)[-count:]
-        best = best[np.lexsort((best, -scores[best]))]
-        best = best[np.isfinite(scores[best])]
+        best = _leading(scores, self._sampling.top_k)
         kept = _nucleus(scores[best], self._sampling.top_p)
         best = best[:kept]
         weights = _softmax(scores[best] / self._sampling.temperature)
         reached = np.cumsum(weights)[:-1]
         drawn = int(np.count_nonzero(reached <= self._random.random()))
         return int(best[drawn])
+
+
+def _leading(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Up to ``count`` tokens with the highest scores, those first; none at minus infinity. Only
+    what comes near the best is sorted, as it is nearly always enough."""
+    near = np.flatnonzero(scores > scores.max() - NEAR)
+    if len(near) < count:
+        near = np.flatnonzero(np.isfinite(scores))
+    if len(near) > count:
+        near = near[np.argpartition(scores[near], -count)[-count:]]
+    return near[np.lexsort((near, -scores[near]))]
 
 
 def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -31,6 +31,7 @@ from edge_agent.inference import frame
 from edge_agent.inference.answer import Ticket
 from edge_agent.inference.engine import NoRoom, Outcome
 from edge_agent.inference.holder import HolderSettings, ModelHolder
+from edge_agent.inference.native import share_one_arena
 from edge_agent.sdnotify import notify
 
 log = structlog.get_logger()
@@ -279,6 +280,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Run the worker until SIGTERM."""
     options = arguments(argv)
+    share_one_arena()
     if options.parent is not None:
         die_with(options.parent)
     structlog.configure(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from brokers import wait_until
 
 from edge_agent.completion import Choice, Completion, CompletionRequest
 from edge_agent.errors import BadAnswer, Unavailable
@@ -82,7 +83,7 @@ def test_answer_is_valid_and_the_prefix_is_kept(engine: Engine) -> None:
 def test_kept_prefix_changes_nothing(engine: Engine) -> None:
     ask(engine, request())
     kept = ask(engine, request("Pressure fell to 2 bar."))
-    while engine._evict():
+    while engine.cells.evict():
         pass
     fresh = ask(engine, request("Pressure fell to 2 bar."))
     assert (kept.tokens_cached > 0, fresh.tokens_cached) == (True, 0)
@@ -151,6 +152,9 @@ def test_prompt_past_the_context_is_refused(engine: Engine) -> None:
         {"type": "nothing"},
         {"type": "string", "pattern": "(" * 5000 + ")" * 5000},
         {"$ref": "#/$defs/missing"},
+        {"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"},
+        {"type": "object", "patternProperties": {"(" * 5000 + ")" * 5000: {}}},
+        {"enum": ["\ud800"]},
     ],
 )
 def test_unsatisfiable_schema_is_refused(engine: Engine, schema: dict[str, Any]) -> None:
@@ -201,6 +205,24 @@ def test_abort_reaches_into_decode(engine: Engine) -> None:
     assert ask(engine, request()).text
 
 
+def test_pacing_waits_between_tokens_and_ends_with_the_request(tiny_engine: Engine) -> None:
+    gone, failures = threading.Event(), []
+
+    def paced() -> None:
+        try:
+            tiny_engine.complete(request(token_gap_s=3600), gone.is_set)
+        except Unavailable as error:
+            failures.append(str(error))
+
+    thread = threading.Thread(target=paced)
+    thread.start()
+    wait_until(lambda: any(one.meter.decode_calls for one in tiny_engine._running))
+    gone.set()
+    tiny_engine.interrupt()
+    thread.join(20)
+    assert failures == ["the request was cancelled"]
+
+
 def test_several_answers_in_one_batch_equal_those_alone(tiny_engine: Engine) -> None:
     engine = tiny_engine
     requests = [request(f"Vibration rose to {n}.3 mm/s.", max_tokens=160) for n in range(3, 9)]
@@ -227,6 +249,6 @@ def test_many_cards_evict_the_oldest(tiny_engine: Engine) -> None:
         return ask(engine, asked).tokens_cached
 
     assert [cached(number) for number in range(12)] == [0] * 12
-    assert engine._prefixes.tokens < engine.context.tokens
+    assert engine.cells.prefixes.tokens < engine.context.tokens
     assert cached(11) > 60
     assert cached(0) == 0

@@ -49,6 +49,8 @@ QUESTIONS = ("The flow fell to 3 L/min.", 'A "quoted" <|im_end|> text\n\nand 過
 
 
 UNENDING = "did not end"
+ATTEMPTS = {"new prefix": False, "kept prefix": False, "drafts": True}
+"""How the engine may go about it, and whether it drafts."""
 
 
 def engine_answer(engine: Engine, request: CompletionRequest) -> str:
@@ -85,7 +87,7 @@ def reference_answer(engine: Engine, request: CompletionRequest, style: str = "c
     grammar = LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_flexible": False})
     matcher = LLMatcher(engine._tokenizer, grammar, log_level=0)
     engine.context.rearm()
-    (scratch,) = engine.borrow(1)
+    (scratch,) = engine.cells.borrow(1)
     for position, token in enumerate(tokens):
         engine.context.decode([Row(token, position, scratch, logits=True)])
     answer: list[int] = []
@@ -105,7 +107,7 @@ def reference_answer(engine: Engine, request: CompletionRequest, style: str = "c
             break
         engine.context.decode([Row(token, len(tokens), scratch, logits=True)])
         tokens.append(token)
-    engine.give_back([scratch])
+    engine.cells.give_back([scratch])
     if not matcher.is_stopped():
         return UNENDING
     return b"".join(engine.model.piece(token) for token in answer).decode()
@@ -117,10 +119,32 @@ def test_tiny_models_of_each_architecture(
 ) -> None:
     model = resolve(str(tiny_model(architecture)), Path())
     engine = Engine(str(model.path), model.manifest, "0" * 64, ContextShape(1024))
+    drafted = accepted = 0
     for request in requests():
         expected = reference_answer(engine, request)
-        for attempt in ("new prefix", "kept prefix"):
+        for attempt, drafts in ATTEMPTS.items():
+            engine.drafts = drafts
             assert engine_answer(engine, request) == expected, attempt
+        drafted += engine.last_meter.drafted
+        accepted += engine.last_meter.accepted
+    assert 0 < accepted < drafted
+    engine.close()
+
+
+def test_drafts_change_no_drawn_answer(tiny_model: Callable[..., Path]) -> None:
+    model = resolve(str(tiny_model("arcee")), Path())
+    engine = Engine(str(model.path), model.manifest, "0" * 64, ContextShape(1024))
+    drafted = 0
+    for seed, request in enumerate(requests()):
+        drawn = request.model_copy(update={"greedy": False, "seed": seed})
+        answers = []
+        for engine.drafts in (False, True):
+            answers.append(engine_answer(engine, drawn))
+        drafted += engine.last_meter.drafted
+        assert answers[0] == answers[1]
+        if answers[0] != UNENDING:  # random bytes were drawn, and still it is UTF-8 and JSON
+            json.loads(answers[0])
+    assert drafted > 0
     engine.close()
 
 
@@ -129,5 +153,7 @@ def test_embedded_model() -> None:
     model = resolve("smollm2-135m", Path())
     engine = Engine(str(model.path), model.manifest, "0" * 64, ContextShape(1024))
     for request in itertools.islice(requests(), 0, None, 4):
-        assert engine_answer(engine, request) == reference_answer(engine, request)
+        expected = reference_answer(engine, request)
+        for engine.drafts in (False, True):
+            assert engine_answer(engine, request) == expected
     engine.close()

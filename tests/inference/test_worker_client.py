@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,17 @@ def test_cancelled_request_frees_the_worker(make: Make) -> None:
         client.complete(LONG_REQUEST, lambda: time.monotonic() - started > 0.3)
     assert client.complete(request(), never).text
     assert client.status().pid == pid
+
+
+def test_requests_that_come_together_are_answered_as_if_alone(make: Make) -> None:
+    client = make()
+    asked = [request(question=f"Vibration rose to {n} mm/s.") for n in range(6)]
+    alone = [client.complete(one, never).text for one in asked]
+    pid = client.status().pid
+    with ThreadPoolExecutor(len(asked)) as pool:
+        together = list(pool.map(lambda one: client.complete(one, never).text, asked))
+    assert together == alone
+    assert (client.status().pid, client.status().jobs) == (pid, 2 * len(asked))
 
 
 def test_missing_and_broken_model_is_picked_up_when_it_is_there(

@@ -44,7 +44,9 @@ def summary(completion: Completion, engine: Engine, seconds: float) -> dict[str,
         "prefill_seconds": completion.prefill_seconds,
         "decode_seconds": completion.decode_seconds,
         "constraint_seconds": engine.last_constraint_s,
-        "decode_calls": engine.last_decode_calls,
+        "decode_calls": engine.last_meter.decode_calls,
+        "drafted_tokens": engine.last_meter.drafted,
+        "accepted_tokens": engine.last_meter.accepted,
         "text": completion.text,
     }
 
@@ -74,13 +76,15 @@ def main() -> None:
     started = time.perf_counter()
     shape = ContextShape(context, threads=threads)
     engine = Engine(str(path), describe(path, read_header(path)), "0" * 64, shape)
-    reply({"load_seconds": time.perf_counter() - started})
+    reply({"load_seconds": time.perf_counter() - started, "drafts": engine.drafts})
     for line in sys.stdin:
         message = json.loads(line)
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         if "ask" in message:
             completion = engine.complete(request_of(message["ask"], threads), lambda: False)
-            reply(summary(completion, engine, time.perf_counter() - started))
+            seconds = time.perf_counter() - started
+            used = {"cpu_seconds": time.process_time() - cpu}
+            reply(summary(completion, engine, seconds) | used)
         elif "storm" in message:
             done = storm(engine, [request_of(one, threads) for one in message["storm"]])
             reply({"seconds": time.perf_counter() - started, "answers": len(done)})

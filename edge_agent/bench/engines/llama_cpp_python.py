@@ -20,7 +20,9 @@ def main() -> None:
     for line in sys.stdin:
         message = json.loads(line)
         if "ask" in message:
-            reply(ask(llama, message["ask"]))
+            cpu = time.process_time()
+            answered = ask(llama, message["ask"])
+            reply(answered | {"cpu_seconds": time.process_time() - cpu})
         elif "storm" in message:
             started = time.perf_counter()
             for one in message["storm"]:

@@ -82,7 +82,9 @@ def main() -> None:
         for line in sys.stdin:
             message = json.loads(line)
             if "ask" in message:
-                reply(ask(address, message["ask"]))
+                cpu = time.process_time()
+                answered = ask(address, message["ask"])
+                reply(answered | {"cpu_seconds": time.process_time() - cpu})
             elif "storm" in message:
                 started = time.perf_counter()
                 answers = list(pool.map(lambda one: ask(address, one), message["storm"]))
