@@ -7,13 +7,14 @@ that runs for months does not: together they are a fifth of its memory.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 
 DEFAULT = "/etc/edge-agent/edge-agent.toml"
 VARIABLE = "EDGE_AGENT_CONFIG"
@@ -38,16 +39,29 @@ def settings_file(arguments: Sequence[str], environment: Mapping[str, str]) -> P
     return None
 
 
-def without_rich() -> None:
-    """Have structlog imported as if Rich was not installed: it takes 8 MB to colour a traceback,
-    which the journal could not show."""
-    if "structlog" in sys.modules or "rich" in sys.modules:
+class _Asked(ModuleType):
+    """Stands where a module was imported, and imports it once something in it is asked for."""
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def import_structlog_lean() -> None:
+    """Have structlog imported without what it brings along for others: Rich, 8 MB to colour a
+    traceback, which the journal could not show, and asyncio, 2 MB for its ``await`` methods, which
+    find it here if they are ever called."""
+    if "structlog" in sys.modules:
         return
-    sys.modules["rich"] = None  # type: ignore[assignment]  # an import of it fails then
+    stand_ins: dict[str, ModuleType | None] = {"rich": None, "asyncio": _Asked("asyncio")}
+    placed = {name: one for name, one in stand_ins.items() if name not in sys.modules}
+    sys.modules.update(placed)  # type: ignore[arg-type]  # an import of None fails
     try:
         import structlog  # noqa: F401 - the import itself is what is wanted
     finally:
-        del sys.modules["rich"]
+        for name in placed:
+            del sys.modules[name]
 
 
 def spare_memory() -> None:

@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 
 ABSURD = 1e15
 """No physical quantity in any usual unit is larger; such a value is a broken sensor's."""
+BELIEVABLE = (-ABSURD, ABSURD)
+"""Limits of a signal of which the card says nothing: one object for all of them."""
 USUAL = 0.5
 """A signal is waited for if it came in more than this share of the recent rows."""
 GETTING_TO_KNOW = 3
@@ -64,7 +66,7 @@ class RowAssembler:
         index = self.signals.get(signal)
         if index is None and len(self.signals) < self._max_signals:
             index = self.signals[signal] = len(self.signals)
-            self._limits.append(limits or (-ABSURD, ABSURD))
+            self._limits.append(limits or BELIEVABLE)
             self._held.append(math.nan)
             self._sum.append(0.0)
             self._count.append(0)

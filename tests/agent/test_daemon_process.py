@@ -15,6 +15,7 @@ from edge_agent.daemon import DEFAULT, settings_file
 
 NOT_NEEDED = {
     "amqtt",
+    "asyncio",
     "cbor2",
     "click",
     "cryptography",

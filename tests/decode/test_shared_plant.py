@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,7 +129,7 @@ def settings(folder: Path, port: int, agent: str, **telemetry: object) -> Path:
         port,
         agent={"id": agent},
         telemetry=dict(telemetry),
-        detect={"learn_rows": 100},
+        detect={"learn_rows": 100, "snapshot_s": 5},
         inference={"model": str(folder / "model.gguf")},
         health={"interval_s": 1},
     )
@@ -139,10 +142,18 @@ def rows(machine: str, count: int, shift: float) -> list[dict[str, float]]:
     ]
 
 
+def learned_by(config: Path) -> dict[str, float]:
+    """Machine → when what was learned of it was last kept."""
+    database = config.parent / "state" / "edge-agent.db"
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as opened:
+        rows = opened.execute("SELECT name, saved_at FROM snapshots WHERE kind = 'baseline'")
+        return dict(rows.fetchall())
+
+
 def test_agents_with_a_part_each_lose_nothing_and_open_no_incident_twice(
     broker: Mosquitto, everything: Client, tmp_path: Path
 ) -> None:
-    """Also while one of them is away: the broker keeps its machines' messages for it."""
+    """Also while one of them is dead: the broker keeps its machines' messages for it."""
     configs = [
         settings(tmp_path, broker.port, agent, share_part=f"{number}/2")
         for number, agent in enumerate(AGENTS, 1)
@@ -154,13 +165,20 @@ def test_agents_with_a_part_each_lose_nothing_and_open_no_incident_twice(
         starts = {m: everything.stream(m, rows(m, NORMAL, 0.0)) for m in MACHINES}
         heard = NORMAL * len(MACHINES)
         wait_until(lambda: [taken_by(everything, agent) for agent in AGENTS] == [heard] * 2, 30)
-        assert second.terminate() == 0
+        taken = time.time()
+        # One row more, so that what was learned is kept once more.
+        starts = {m: everything.stream(m, rows(m, 1, 0.0), start=at) for m, at in starts.items()}
+        wait_until(
+            lambda: {m for m, at in learned_by(configs[1]).items() if at > taken} == own["two"], 30
+        )
+        second.kill()
         for machine, start in starts.items():
             everything.stream(machine, rows(machine, FAULTY, 4.0), start=start)
+        for machine in own["one"]:
+            everything.wait_for(f"edge/one/incident/{machine}")
         second.start()
-        for agent, machines in own.items():
-            for machine in machines:
-                everything.wait_for(f"edge/{agent}/incident/{machine}")
+        for machine in own["two"]:
+            everything.wait_for(f"edge/two/incident/{machine}")
         assert first.terminate() == 0
         assert second.terminate() == 0
     opened = Counter(
