@@ -22,6 +22,8 @@ ROWS = 8
 """Draft tokens in one batch, all its answers together."""
 TRIES, TRIED = 3, 4
 """How often, and with how many tokens at once, it is measured whether drafts pay."""
+LEAST_SHARE = 0.8
+"""Of the processor time that the threads could have had, for a measurement to count."""
 LARGEST_COST = 0.3
 """Computing a draft token may cost at most this part of a decode call of its own, or none is made.
 In answers of the embedded model to the bench's questions, drafts leave 55 % of the decode time at a
@@ -65,21 +67,24 @@ class PromptLookup:
 
 
 def drafts_pay(context: Context) -> bool:
-    """Measure on an empty ``context`` whether further tokens of a batch are cheap here."""
+    """Measure on an empty ``context`` whether further tokens of a batch are cheap here. No, if
+    other programs held the cores meanwhile: threads that wait for each other look as if they
+    waited for memory."""
     single = min(_seconds(context, 1) for _ in range(TRIES))
     several = min(_seconds(context, TRIED) for _ in range(TRIES))
-    return (several - single) / (TRIED - 1) <= LARGEST_COST * single
+    measured = max(single, several) < float("inf")
+    return measured and (several - single) / (TRIED - 1) <= LARGEST_COST * single
 
 
 def _seconds(context: Context, count: int) -> float:
-    """Of a decode call for ``count`` tokens, whichever they are."""
+    """Of a decode call for ``count`` tokens, whichever they are; infinite if it was disturbed."""
     rows = [Row(token, token, 0, logits=True) for token in range(count)]
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     context.decode(rows)
     context.logits(count - 1)
-    took = time.perf_counter() - started
+    took, used = time.perf_counter() - started, time.process_time() - cpu
     context.drop(0)
-    return took
+    return took if used >= LEAST_SHARE * took * context.shape.threads else float("inf")
 
 
 def shared_start(first: Sequence[int], second: Sequence[int]) -> int:

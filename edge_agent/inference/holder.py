@@ -96,7 +96,8 @@ class ModelHolder:
             except BadConfig as error:
                 raise Unavailable(str(error)) from None
             seconds = round(time.monotonic() - started, 2)
-            log.info("model_loaded", model=self.engine.identity.name, seconds=seconds)
+            name, drafts = self.engine.identity.name, self.engine.drafts
+            log.info("model_loaded", model=name, seconds=seconds, drafts=drafts)
         return self.engine
 
     def _open(self, model: ModelFile) -> Engine:

@@ -152,8 +152,7 @@ def test_drafts_change_no_drawn_answer(tiny_model: Callable[..., Path]) -> None:
 def test_embedded_model() -> None:
     model = resolve("smollm2-135m", Path())
     engine = Engine(str(model.path), model.manifest, "0" * 64, ContextShape(1024))
-    for request in itertools.islice(requests(), 0, None, 4):
-        expected = reference_answer(engine, request)
-        for engine.drafts in (False, True):
-            assert engine_answer(engine, request) == expected
+    for number, request in enumerate(itertools.islice(requests(), 0, None, 4)):
+        engine.drafts = number % 2 == 0
+        assert engine_answer(engine, request) == reference_answer(engine, request)
     engine.close()
