@@ -13,8 +13,12 @@ The journey of one message, as the folders read:
 4. ``diagnose`` claims the job, asks ``govern`` whether power, memory and heat allow it, lets the
    rules rank the card's faults and the model, in its own process behind ``inference``, word the
    result; code checks every claim.
-5. The ``Diagnosis`` and its outgoing message are committed together; ``publish`` sends the
-   message and deletes it once the broker has acknowledged it.
+5. The ``Diagnosis``, its outgoing message and the ``audit`` record of all that it was made from are
+   committed together; ``publish`` sends the message and deletes it once the broker has
+   acknowledged it.
+
+Two more ways lead to a job: an operator's command (``operations``), and ``rounds``, which looks at
+quiet machines by the clock and sums up shifts.
 
 ``rollout`` carries settings and models the other way: desired in, reported out.
 ``agent`` puts it all together, and is the only place that does.

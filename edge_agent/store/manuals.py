@@ -174,8 +174,11 @@ class Manuals:
 
     def _discard(self) -> None:
         self._looked_at = None
-        for suffix in ("", "-journal", "-wal", "-shm"):
-            Path(f"{self._file}{suffix}").unlink(missing_ok=True)
+        try:
+            for suffix in ("", "-journal"):
+                Path(f"{self._file}{suffix}").unlink(missing_ok=True)
+        except OSError as error:
+            self._tell("manuals_unusable", error)
 
     def _tell(self, event: str, reason: object) -> None:
         text = f"{event}: {reason}"
