@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_agent.card import Card
+from edge_agent.card import Calibration, Card
 from edge_agent.config import Settings
 from edge_agent.config.inference import InferenceSection
+from edge_agent.diagnose.calibration import shipped_calibration, shipped_held_out
 from edge_agent.diagnose.library import CardLibrary, load_card
 from edge_agent.errors import BadPayload
-from edge_agent.evaluation.cases import cases_of, with_signals
+from edge_agent.evaluation.calibrating import Sample, samples_of, write_fit
+from edge_agent.evaluation.cases import Case, cases_of, with_signals
 from edge_agent.evaluation.dataset import Dataset, find_datasets
 from edge_agent.evaluation.diagnosis import Complete, Facts, evaluate
 from edge_agent.inference.client import WorkerClient
@@ -20,35 +24,78 @@ from edge_agent.inference.client import WorkerClient
 WORKER_MB = 2048
 
 
-def report_sets(
-    folder: Path, card: Path | None, warmup: int, model: str | None, *, incidents: bool
+@dataclass(frozen=True)
+class Loaded:
+    """A data set's cases, once and for all that is made of them."""
+
+    name: str
+    card: Card
+    facts: Facts
+    cases: tuple[Case, ...]
+    written: bool
+    """Whether somebody wrote a card for it; a catalogue alone teaches no calibration."""
+
+
+def report_sets(  # noqa: PLR0913 - the command's options
+    folder: Path,
+    card: Path | None,
+    warmup: int,
+    model: str | None,
+    *,
+    incidents: bool,
+    fit_to: Path | None = None,
 ) -> list[dict[str, Any]]:
-    """One report a data set that states faults. Raises ``BadConfig`` and ``BadPayload``."""
-    reports = []
+    """One report a data set that states faults. ``fit_to``: fit the calibration on all that have a
+    written card, write it there, and judge each by what the others gave; without it the shipped one
+    counts, of a set that it was fitted on what it gives without that set. Raises ``BadConfig`` and
+    ``BadPayload``."""
+    loaded = [_load(one, card, warmup, incidents=incidents) for one in find_datasets(folder)]
+    if fit_to is None:
+        held_out = shipped_held_out()
+    else:
+        held_out = write_fit(_samples(loaded), fit_to)
     with ExitStack() as stack:
         complete = _complete(stack, model) if model else None
-        for dataset in find_datasets(folder):
-            reports.append(_report(dataset, card, warmup, complete, incidents=incidents))
-    return reports
+        return [_report(one, complete, held_out.get(one.name)) for one in loaded]
 
 
-def _report(
-    dataset: Dataset, card: Path | None, warmup: int, complete: Complete | None, *, incidents: bool
-) -> dict[str, Any]:
+def _load(dataset: Dataset, card: Path | None, warmup: int, *, incidents: bool) -> Loaded:
     own = dataset.folder / "equipment.json"
     if not own.is_file():
         raise BadPayload(f"{own}: missing; it states the faults that can be diagnosed")
-    the_card = _card(own, card)
-    columns = next((run.recording.columns for run in dataset.runs()), ())
-    the_card = with_signals(the_card, columns)
-    cases = cases_of(dataset, the_card, warmup, incidents=incidents)
-    facts = Facts.read(own.read_text(encoding="utf-8"))
-    return evaluate(dataset.name, cases, the_card, facts, Settings().diagnose, complete)
-
-
-def _card(own: Path, card: Path | None) -> Card:
-    """The named card; the one of the named folder that describes this equipment; else its own."""
     minimal = load_card(own)
+    found = _card(minimal, card)
+    columns = next((run.recording.columns for run in dataset.runs()), ())
+    the_card = with_signals(found, columns)
+    cases = tuple(cases_of(dataset, the_card, warmup, incidents=incidents))
+    facts = Facts.read(own.read_text(encoding="utf-8"))
+    return Loaded(dataset.name, the_card, facts, cases, found is not minimal)
+
+
+def _samples(loaded: Sequence[Loaded]) -> dict[str, list[Sample]]:
+    found = {
+        one.name: [
+            sample
+            for case in one.cases
+            for sample in samples_of(case, one.card, one.facts.without_cause)
+        ]
+        for one in loaded
+        if one.written
+    }
+    if not any(sample.kind == "fault" for samples in found.values() for sample in samples):
+        raise BadPayload("no labelled fault of a written card to fit on; name it with --card")
+    return found
+
+
+def _report(one: Loaded, complete: Complete | None, held_out: Calibration | None) -> dict[str, Any]:
+    settings = Settings().diagnose
+    report = evaluate(one.name, one.cases, one.card, one.facts, settings, complete, held_out)
+    used = held_out or one.card.calibration or shipped_calibration()
+    return {**report, "calibration": used.model_dump(), "held_out": held_out is not None}
+
+
+def _card(minimal: Card, card: Path | None) -> Card:
+    """The named card; the one of the named folder that describes this equipment; else its own."""
     if card is None:
         return minimal
     if card.is_file():
@@ -91,7 +138,7 @@ def show(reports: list[dict[str, Any]]) -> None:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for title in ("by", "from", *keys):
             table.add_column(title.replace("_", " "))
-        for way in ("rules", "model", "combined", "indistinguishable_as_one"):
+        for way in ("rules", "uncalibrated", "model", "combined", "indistinguishable_as_one"):
             for view, row in report.get(way, {}).items():
                 table.add_row(way.replace("_", " "), view, *(str(row.get(key)) for key in keys))
         console.print(table)
@@ -102,5 +149,12 @@ def show(reports: list[dict[str, Any]]) -> None:
         console.print(
             f"  undetermined in {report['normal_undetermined']} of "
             f"{report['normal_windows']} normal windows",
+            highlight=False,
+        )
+        by = report["calibration"]
+        console.print(
+            f"  calibration {'fitted without this set' if report['held_out'] else 'as shipped'}: "
+            f"temperature {by['temperature']:g}, unknown {by['unknown']:g}, nothing "
+            f"{by['nothing']:g}",
             highlight=False,
         )
