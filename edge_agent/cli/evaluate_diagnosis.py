@@ -36,7 +36,7 @@ class Loaded:
     """Whether somebody wrote a card for it; a catalogue alone teaches no calibration."""
 
 
-def report_sets(  # noqa: PLR0913 - the command's options
+def report_sets(
     folder: Path,
     card: Path | None,
     warmup: int,
@@ -50,10 +50,7 @@ def report_sets(  # noqa: PLR0913 - the command's options
     counts, of a set that it was fitted on what it gives without that set. Raises ``BadConfig`` and
     ``BadPayload``."""
     loaded = [_load(one, card, warmup, incidents=incidents) for one in find_datasets(folder)]
-    if fit_to is None:
-        held_out = shipped_held_out()
-    else:
-        held_out = write_fit(_samples(loaded), fit_to)
+    held_out = write_fit(_samples(loaded), fit_to) if fit_to else shipped_held_out()
     with ExitStack() as stack:
         complete = _complete(stack, model) if model else None
         return [_report(one, complete, held_out.get(one.name)) for one in loaded]

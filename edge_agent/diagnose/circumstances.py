@@ -26,11 +26,12 @@ def circumstances(
     expected: Mapping[str, Expectation],
     finding: Finding,
     period_s: float | None = None,
+    stray: bool = False,
 ) -> float:
     """Log score of how it came about, and of machine against instrument. ``period_s``: time
-    between two rows."""
+    between two rows; ``stray``: all that deviates is a sensor whose twin does not."""
     instrumental = any(one.direction in INSTRUMENTAL for one in expected.values())
-    if finding.origin is Origin.SENSOR:
+    if stray or finding.origin is Origin.SENSOR:
         score = 0.0 if instrumental else -2.0
     else:
         score = -1.0 if instrumental else 0.0

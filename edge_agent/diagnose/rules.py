@@ -24,7 +24,7 @@ from edge_agent.diagnose.calibration import NOTHING, OTHER, posterior, shipped_c
 from edge_agent.diagnose.circumstances import circumstances
 from edge_agent.diagnose.likelihood import SPREAD, UNKNOWN_SPREAD, Seen, ratio, see, unmentioned
 from edge_agent.diagnose.symptoms import Expectation, table_of
-from edge_agent.diagnose.twins import one_of_each
+from edge_agent.diagnose.twins import one_of_each, only_strays
 from edge_agent.finding import Direction, Finding, SignalEvidence
 
 PRIOR_COUNT = 3.0
@@ -85,9 +85,10 @@ def evidence_for(card: Card, finding: Finding) -> dict[str, float]:
     seen = {one.signal: see(one, _drift(card, one)) for one in evidence}
     temper = min(1.0, math.sqrt(FREE_SIGNALS / max(1, len(seen))))
     calm = _left_out(finding)
+    stray = only_strays(card, finding.evidence)
     scores = {
         fault.id: temper * _fits(table[fault.id], seen, calm)
-        + circumstances(fault, table[fault.id], finding, card.sample_period_s)
+        + circumstances(fault, table[fault.id], finding, card.sample_period_s, stray)
         for fault in card.faults
     }
     return scores | {NOTHING: 0.0, OTHER: temper * unmentioned(seen.values(), UNKNOWN_SPREAD)}

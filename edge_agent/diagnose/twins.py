@@ -19,10 +19,7 @@ BROKEN = frozenset({Direction.FROZEN, Direction.MISSING})
 
 def one_of_each(card: Card, evidence: Sequence[SignalEvidence]) -> list[SignalEvidence]:
     """``evidence`` with one signal for each quantity."""
-    groups: dict[str, list[SignalEvidence]] = defaultdict(list)
-    for one in evidence:
-        groups[_quantity(card, one)].append(one)
-    chosen = {spokesman(group).signal for group in groups.values()}
+    chosen = {spokesman(group).signal for group in _groups(card, evidence).values()}
     return [one for one in evidence if one.signal in chosen]
 
 
@@ -36,20 +33,23 @@ def spokesman(group: Sequence[SignalEvidence]) -> SignalEvidence:
     return ranked[len(ranked) // 2]
 
 
-def strays(card: Card, evidence: Sequence[SignalEvidence]) -> list[SignalEvidence]:
-    """Signals that moved, or broke, while a twin of theirs shows nothing of it."""
+def only_strays(card: Card, evidence: Sequence[SignalEvidence]) -> bool:
+    """Whether something deviates, and all that does is a sensor whose twins show nothing of it."""
+    groups = _groups(card, evidence)
+    away = [one for one in evidence if one.direction is not Direction.NORMAL]
+    return bool(away) and all(_is_calm(groups[_quantity(card, one)]) for one in away)
+
+
+def _is_calm(group: Sequence[SignalEvidence]) -> bool:
+    told = spokesman(group)
+    return told.direction is Direction.NORMAL and abs(distance(told)) < NOTABLE
+
+
+def _groups(card: Card, evidence: Sequence[SignalEvidence]) -> dict[str, list[SignalEvidence]]:
     groups: dict[str, list[SignalEvidence]] = defaultdict(list)
     for one in evidence:
         groups[_quantity(card, one)].append(one)
-    return [
-        one
-        for group in groups.values()
-        if len(group) > 1
-        for one in group
-        if one.direction is not Direction.NORMAL
-        and spokesman(group).direction is Direction.NORMAL
-        and abs(distance(spokesman(group))) < NOTABLE
-    ]
+    return groups
 
 
 def _quantity(card: Card, one: SignalEvidence) -> str:

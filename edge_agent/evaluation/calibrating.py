@@ -8,23 +8,25 @@ that no card knows each by ``WEIGHTS``.
 from __future__ import annotations
 
 import json
-import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+import numpy as np
+
 from edge_agent.card import Calibration, Card
-from edge_agent.diagnose.calibration import NOTHING, OTHER, posterior
+from edge_agent.diagnose.calibration import NOTHING, OTHER
 from edge_agent.diagnose.rules import evidence_for
 from edge_agent.evaluation.cases import Case
 from edge_agent.finding import Finding
 
 TEMPERATURES = tuple(round(0.5 * 1.15**step, 3) for step in range(24))
 PRIORS = (0.02, 0.05, 0.08, 0.12, 0.18, 0.25, 0.35, 0.45)
-WEIGHTS: Mapping[str, float] = {"fault": 1.0, NOTHING: 0.5, OTHER: 0.25}
-"""Of all that comes to be diagnosed: how much the cases of each kind weigh together in a set."""
+WEIGHTS: Mapping[str, float] = {"fault": 1.0, NOTHING: 0.25, OTHER: 0.1}
+"""How much the cases of each kind weigh together in a set: of what comes to be diagnosed, one in
+five is taken to be no fault, and few are faults that nobody wrote down."""
 UNIFORM = 0.001
 """Share of an even spread mixed in before the logarithm: one case that a card contradicts outright
 must not decide the fit."""
@@ -43,13 +45,6 @@ class Sample:
         one = next(iter(self.truth))
         return one if one in (NOTHING, OTHER) else "fault"
 
-    def loss(self, by: Calibration) -> float:
-        """Negative log probability of the truth."""
-        faults = [name for name in self.scores if name not in (NOTHING, OTHER)]
-        chances = posterior(by, self.scores, dict.fromkeys(faults, 1.0 / max(1, len(faults))))
-        right = sum(chances[name] for name in self.truth)
-        return -math.log((1 - UNIFORM) * right + UNIFORM / len(chances))
-
 
 def samples_of(case: Case, card: Card, without_cause: frozenset[str]) -> list[Sample]:
     """What a case teaches: each of its views; nothing where its fault is not on the card."""
@@ -66,21 +61,30 @@ def samples_of(case: Case, card: Card, without_cause: frozenset[str]) -> list[Sa
     return [Sample(evidence_for(card, one), truth) for one in views if one is not None]
 
 
-def losses_of(samples: Sequence[Sample]) -> dict[Calibration, float]:
-    """Each calibration of the grid → the set's loss."""
-    grid = product(TEMPERATURES, PRIORS, PRIORS)
-    every = (Calibration(temperature=t, unknown=u, nothing=n) for t, u, n in grid)
-    return {by: loss(samples, by) for by in every}
+class Losses:
+    """The loss of one set's samples, which share a card, under any calibration."""
 
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        names = list(samples[0].scores)
+        self._names = names
+        self._scores = np.array([[one.scores[name] for name in names] for one in samples])
+        self._right = np.array([[name in one.truth for name in names] for one in samples])
+        counts = Counter(one.kind for one in samples)
+        total = sum(WEIGHTS[kind] for kind in counts)
+        self._weights = np.array([WEIGHTS[one.kind] / counts[one.kind] / total for one in samples])
 
-def loss(samples: Sequence[Sample], by: Calibration) -> float:
-    """Mean loss of a set's samples, nats, its kinds weighted by ``WEIGHTS``."""
-    kinds: dict[str, list[float]] = defaultdict(list)
-    for one in samples:
-        kinds[one.kind].append(one.loss(by))
-    weight = sum(WEIGHTS[kind] for kind in kinds)
-    total = sum(WEIGHTS[kind] * sum(each) / len(each) for kind, each in kinds.items())
-    return total / weight if weight else 0.0
+    def of(self, by: Calibration) -> float:
+        """Mean negative log probability of the truth, nats, the kinds weighted by ``WEIGHTS``; the
+        probabilities are those of ``calibration.posterior``."""
+        faults = (1.0 - by.unknown - by.nothing) / max(1, len(self._names) - 2)
+        priors = [
+            {NOTHING: by.nothing, OTHER: by.unknown}.get(name, faults) for name in self._names
+        ]
+        logs = self._scores / by.temperature + np.log(priors)
+        chances = np.exp(logs - logs.max(axis=1, keepdims=True))
+        right = (chances * self._right).sum(axis=1) / chances.sum(axis=1)
+        mixed = (1 - UNIFORM) * right + UNIFORM / len(self._names)
+        return float(-(self._weights * np.log(mixed)).sum())
 
 
 def best_of(sets: Iterable[Mapping[Calibration, float]]) -> Calibration:
@@ -89,9 +93,13 @@ def best_of(sets: Iterable[Mapping[Calibration, float]]) -> Calibration:
     return min(listed[0], key=lambda by: sum(one[by] for one in listed))
 
 
-def fit(sets: Mapping[str, Sequence[Sample]]) -> tuple[Calibration, dict[str, Calibration]]:
+def fit(sets: Mapping[str, Losses]) -> tuple[Calibration, dict[str, Calibration]]:
     """On all sets; and for each set what the others give."""
-    losses = {name: losses_of(samples) for name, samples in sets.items()}
+    grid = [
+        Calibration(temperature=temperature, unknown=unknown, nothing=nothing)
+        for temperature, unknown, nothing in product(TEMPERATURES, PRIORS, PRIORS)
+    ]
+    losses = {name: {by: one.of(by) for by in grid} for name, one in sets.items()}
     held_out = {
         left_out: best_of(one for name, one in losses.items() if name != left_out)
         for left_out in losses
@@ -102,7 +110,8 @@ def fit(sets: Mapping[str, Sequence[Sample]]) -> tuple[Calibration, dict[str, Ca
 
 def write_fit(sets: Mapping[str, Sequence[Sample]], path: Path) -> dict[str, Calibration]:
     """Fit on all sets and without each, write both with where they come from; the latter."""
-    whole, held_out = fit(sets)
+    losses = {name: Losses(samples) for name, samples in sets.items() if samples}
+    whole, held_out = fit(losses)
     document = {
         "calibration": whole.model_dump(),
         "held_out": {name: one.model_dump() for name, one in held_out.items()},
@@ -112,16 +121,16 @@ def write_fit(sets: Mapping[str, Sequence[Sample]], path: Path) -> dict[str, Cal
         },
         "weights": dict(WEIGHTS),
         "mean_loss_nats": {
-            "before": _mean(sets, dict.fromkeys(sets, Calibration())),
-            "after": _mean(sets, dict.fromkeys(sets, whole)),
-            "held_out": _mean(sets, held_out),
+            "before": _mean(losses, dict.fromkeys(losses, Calibration())),
+            "after": _mean(losses, dict.fromkeys(losses, whole)),
+            "held_out": _mean(losses, held_out),
         },
     }
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return held_out
 
 
-def _mean(sets: Mapping[str, Sequence[Sample]], by: Mapping[str, Calibration]) -> float:
+def _mean(sets: Mapping[str, Losses], by: Mapping[str, Calibration]) -> float:
     """Mean loss over the sets that ``by`` has a calibration for."""
-    found = [loss(sets[name], one) for name, one in by.items()]
+    found = [sets[name].of(one) for name, one in by.items()]
     return round(sum(found) / max(1, len(found)), 4)

@@ -120,7 +120,7 @@ def _short(name: str, length: int = SHOWN) -> str:
     return plain if len(plain) <= length else plain[: length - 1] + "…"
 
 
-def _text(  # noqa: PLR0913 - how a text stands, by name
+def _text(
     x: float,
     y: float,
     text: str,

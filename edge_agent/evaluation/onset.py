@@ -104,7 +104,8 @@ def _compare(normal: Floats, fault: Floats, apart: float) -> _Compared | None:
     if single < 1e-12 * max(1.0, abs(float(np.mean(before)))):
         single = 0.0
     level = float(np.mean(before[-width:]))
-    spread = max(_window_sigma(before, width), scatter / math.sqrt(width), single * 0.1)
+    lag = len(after) if apart == 0.0 else 0
+    spread = max(_window_sigma(before, width, lag), scatter / math.sqrt(width), single * 0.1)
     if math.isnan(apart):
         apart = 0.0
     spread = math.hypot(spread, apart)
@@ -181,10 +182,21 @@ def _level_out(values: Floats) -> Floats:
     return np.asarray(values - slope * at - offset, np.float64)
 
 
-def _window_sigma(values: Floats, width: int) -> float:
-    """How far the means of two stretches of ``width`` rows lie apart, ``width`` rows between."""
+def _window_sigma(values: Floats, width: int, lag: int) -> float:
+    """How far the means of two stretches of ``width`` rows lie apart, ``lag`` rows after each
+    other. Where the rows do not reach so far it grows as it did up to there, at most as a random
+    walk does, with the root of the lag."""
     mean = np.convolve(values, np.full(width, 1 / width), "valid")
-    apart = mean[2 * width :] - mean[: -2 * width] if len(mean) > 2 * width else np.diff(mean)
-    if not len(apart):
-        return 0.0
-    return float(np.sqrt(np.mean(apart**2)))
+    longest = len(mean) // 2
+    if longest <= width:
+        return _apart(mean, max(1, min(width, longest)))
+    near, far = _apart(mean, width), _apart(mean, longest)
+    if lag <= longest or near <= 0.0:
+        return max(near, far)
+    growth = min(0.5, max(0.0, math.log(max(far, 1e-300) / near) / math.log(longest / width)))
+    return float(max(near, far) * (lag / longest) ** growth)
+
+
+def _apart(mean: Floats, lag: int) -> float:
+    steps = mean[lag:] - mean[:-lag]
+    return float(np.sqrt(np.mean(steps**2))) if len(steps) else 0.0
