@@ -121,6 +121,7 @@ def diagnose(
 ) -> None:
     """Diagnose each labelled event from its true onset and from the pipeline's incident."""
     from edge_agent.cli.evaluate_diagnosis import report_sets, show
+    from edge_agent.evaluation.diagnosis import pooled
     from edge_agent.evaluation.diagnosis_picture import draw
 
     asked = None if rules_only else model
@@ -128,6 +129,6 @@ def diagnose(
     if plot is not None:
         plot.write_text(draw(sets), encoding="utf-8")
     if as_json:
-        typer.echo(json.dumps({"sets": sets}))
+        typer.echo(json.dumps({"sets": sets, "pooled": pooled(sets)}))
     else:
         show(sets)

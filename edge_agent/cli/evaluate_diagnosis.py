@@ -5,20 +5,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edge_agent.card import Calibration, Card
 from edge_agent.config import Settings
 from edge_agent.config.inference import InferenceSection
-from edge_agent.diagnose.calibration import shipped_calibration, shipped_held_out
+from edge_agent.diagnose.calibration import fit_in_use, shipped_calibration, shipped_held_out
 from edge_agent.diagnose.library import CardLibrary, load_card
 from edge_agent.errors import BadPayload
 from edge_agent.evaluation.calibrating import Sample, samples_of, write_fit
 from edge_agent.evaluation.cases import Case, cases_of, with_signals
 from edge_agent.evaluation.dataset import Dataset, find_datasets
-from edge_agent.evaluation.diagnosis import Complete, Facts, evaluate
+from edge_agent.evaluation.diagnosis import Complete, Facts, evaluate, pooled
 from edge_agent.inference.client import WorkerClient
 
 WORKER_MB = 2048
@@ -46,9 +46,8 @@ def report_sets(
     fit_to: Path | None = None,
 ) -> list[dict[str, Any]]:
     """One report a data set that states faults. ``fit_to``: fit the calibration on all that have a
-    written card, write it there, and judge each by what the others gave; without it the shipped one
-    counts, of a set that it was fitted on what it gives without that set. Raises ``BadConfig`` and
-    ``BadPayload``."""
+    written card and write it there; each set is then judged by what the others gave, beside the
+    calibration in use. Raises ``BadConfig`` and ``BadPayload``."""
     loaded = [_load(one, card, warmup, incidents=incidents) for one in find_datasets(folder)]
     held_out = write_fit(_samples(loaded), fit_to) if fit_to else shipped_held_out()
     with ExitStack() as stack:
@@ -86,9 +85,14 @@ def _samples(loaded: Sequence[Loaded]) -> dict[str, list[Sample]]:
 
 def _report(one: Loaded, complete: Complete | None, held_out: Calibration | None) -> dict[str, Any]:
     settings = Settings().diagnose
+    own = one.card.calibration is not None
+    if fit_in_use() and held_out is not None and not own:
+        # No set is judged by a fit that has seen it.
+        one = replace(one, card=one.card.model_copy(update={"calibration": held_out}))
     report = evaluate(one.name, one.cases, one.card, one.facts, settings, complete, held_out)
-    used = held_out or one.card.calibration or shipped_calibration()
-    return {**report, "calibration": used.model_dump(), "held_out": held_out is not None}
+    used = one.card.calibration or shipped_calibration()
+    refitted = held_out.model_dump() if held_out else None
+    return {**report, "calibration": used.model_dump(), "refitted_on_others": refitted}
 
 
 def _card(minimal: Card, card: Path | None) -> Card:
@@ -135,7 +139,7 @@ def show(reports: list[dict[str, Any]]) -> None:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for title in ("by", "from", *keys):
             table.add_column(title.replace("_", " "))
-        for way in ("rules", "uncalibrated", "model", "combined", "indistinguishable_as_one"):
+        for way in ("rules", "rules_refitted", "model", "combined", "indistinguishable_as_one"):
             for view, row in report.get(way, {}).items():
                 table.add_row(way.replace("_", " "), view, *(str(row.get(key)) for key in keys))
         console.print(table)
@@ -148,10 +152,21 @@ def show(reports: list[dict[str, Any]]) -> None:
             f"{report['normal_windows']} normal windows",
             highlight=False,
         )
-        by = report["calibration"]
         console.print(
-            f"  calibration {'fitted without this set' if report['held_out'] else 'as shipped'}: "
-            f"temperature {by['temperature']:g}, unknown {by['unknown']:g}, nothing "
-            f"{by['nothing']:g}",
+            f"  calibration {_said(report['calibration'])}; refitted on other sets: "
+            f"{_said(report['refitted_on_others'])}",
             highlight=False,
         )
+    if len(reports) > 1:
+        for way, views in pooled(reports).items():
+            said = ", ".join(
+                f"from {view} {row['ece']:.3f} ({row['answered']} answers)"
+                for view, row in views.items()
+            )
+            console.print(f"calibration error over all sets, {way}: {said}", highlight=False)
+
+
+def _said(by: dict[str, float] | None) -> str:
+    if by is None:
+        return "none"
+    return ", ".join(f"{name} {value:g}" for name, value in by.items())

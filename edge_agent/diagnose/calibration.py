@@ -4,7 +4,9 @@ A likelihood written from argument says which fault fits best, not how often tha
 numbers make the difference, fitted on labelled events (``edge-agent eval diagnose --fit``): the
 temperature that every log likelihood is divided by (Guo et al. 2017, one temperature for all
 classes), and how often, before any evidence, an incident is a fault that the card does not know, or
-none at all. ``calibration.json`` holds them with where they come from; a card may bring its own.
+none at all. ``calibration.json`` holds what was fitted and where it comes from; it is in use only
+where it proved better than none on sets that it had not seen (docs/decisions/0027). A card may
+bring its own.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from edge_agent.card import Calibration
 
@@ -22,16 +25,26 @@ SHIPPED = Path(__file__).parent / "calibration.json"
 
 
 @cache
+def _shipped() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    return document
+
+
+@cache
 def shipped_calibration() -> Calibration:
-    """The calibration that comes with the program."""
-    fitted = json.loads(SHIPPED.read_text(encoding="utf-8"))["calibration"]
-    return Calibration.model_validate(fitted)
+    """What counts where a card brings none."""
+    found = _shipped()
+    return Calibration.model_validate(found["calibration"]) if found["in_use"] else Calibration()
 
 
 def shipped_held_out() -> dict[str, Calibration]:
     """Data set → what the fit gives without it: no set is judged by its own fit."""
-    fitted = json.loads(SHIPPED.read_text(encoding="utf-8"))["held_out"]
-    return {name: Calibration.model_validate(one) for name, one in fitted.items()}
+    return {name: Calibration.model_validate(one) for name, one in _shipped()["held_out"].items()}
+
+
+def fit_in_use() -> bool:
+    """Whether the shipped fit proved better, on sets that it had not seen, than none."""
+    return bool(_shipped()["in_use"])
 
 
 def posterior(

@@ -109,10 +109,17 @@ def fit(sets: Mapping[str, Losses]) -> tuple[Calibration, dict[str, Calibration]
 
 
 def write_fit(sets: Mapping[str, Sequence[Sample]], path: Path) -> dict[str, Calibration]:
-    """Fit on all sets and without each, write both with where they come from; the latter."""
+    """Fit on all sets and without each, and write both with where they come from; the latter. The
+    fit is in use where it beats none on the sets left out."""
     losses = {name: Losses(samples) for name, samples in sets.items() if samples}
     whole, held_out = fit(losses)
+    means = {
+        "before": _mean(losses, dict.fromkeys(losses, Calibration())),
+        "after": _mean(losses, dict.fromkeys(losses, whole)),
+        "held_out": _mean(losses, held_out),
+    }
     document = {
+        "in_use": bool(held_out) and means["held_out"] < means["before"],
         "calibration": whole.model_dump(),
         "held_out": {name: one.model_dump() for name, one in held_out.items()},
         "fitted_by": "edge-agent eval diagnose FOLDER --card CARDS --rules-only --fit FILE",
@@ -120,11 +127,7 @@ def write_fit(sets: Mapping[str, Sequence[Sample]], path: Path) -> dict[str, Cal
             name: dict(Counter(sample.kind for sample in one)) for name, one in sets.items()
         },
         "weights": dict(WEIGHTS),
-        "mean_loss_nats": {
-            "before": _mean(losses, dict.fromkeys(losses, Calibration())),
-            "after": _mean(losses, dict.fromkeys(losses, whole)),
-            "held_out": _mean(losses, held_out),
-        },
+        "mean_loss_nats": means,
     }
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return held_out

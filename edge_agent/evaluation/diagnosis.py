@@ -24,7 +24,7 @@ from edge_agent.level import Allowance, Level
 
 WAYS = ("rules", "model", "combined")
 VIEWS = ("onset", "incident")
-ALIKE, UNCALIBRATED = "indistinguishable_as_one", "uncalibrated"
+ALIKE, REFITTED = "indistinguishable_as_one", "rules_refitted"
 BINS = 10
 
 Complete = Callable[[CompletionRequest], Completion]
@@ -113,6 +113,24 @@ def calibration_error(pairs: Sequence[tuple[float, bool]]) -> float:
     return round(gaps / max(1, len(pairs)), 4)
 
 
+def pooled(reports: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Over all sets, by way and view: answers and calibration error. One set has too few events
+    for an error that means much: of 16 right probabilities it is 0.1 by chance alone."""
+    found: dict[str, dict[str, Any]] = {}
+    for way in (*WAYS, REFITTED):
+        for view in VIEWS:
+            rows = [one.get(way, {}).get(view) or {} for one in reports]
+            bins: dict[int, list[tuple[float, float, int]]] = defaultdict(list)
+            for p, right, count in (each for row in rows for each in row.get("reliability", ())):
+                bins[min(BINS - 1, int(p * BINS))].append((p, right, count))
+            total = sum(count for each in bins.values() for *_, count in each)
+            gaps = (abs(sum((p - right) * n for p, right, n in each)) for each in bins.values())
+            if total:
+                error = round(sum(gaps) / total, 4)
+                found.setdefault(way, {})[view] = {"answered": total, "ece": error}
+    return found
+
+
 @dataclass
 class Tally:
     """What came of the cases of one set."""
@@ -147,23 +165,23 @@ def evaluate(
     facts: Facts,
     settings: DiagnoseSection,
     complete: Complete | None,
-    calibration: Calibration | None = None,
+    refitted: Calibration | None = None,
 ) -> dict[str, Any]:
-    """One entry of ``sets``. ``complete`` None: the rules alone. ``calibration``: as fitted without
-    this set; None: the program's. ``uncalibrated`` in the report is the likelihood as it is."""
+    """One entry of ``sets``. ``complete`` None: the rules alone. ``refitted``: a calibration fitted
+    without this set, whose answers stand beside the program's as ``rules_refitted``."""
     tally = Tally(settings.undetermined_below, WAYS if complete else WAYS[:1])
     known = {fault.id for fault in card.faults}
     model = ModelRun(complete, settings)
     for case in cases:
         if case.truth and not case.truth & facts.without_cause:
             if case.truth & known:
-                _count(tally, case, card, facts, model, calibration)
+                _count(tally, case, card, facts, model, refitted)
             else:
                 tally.skipped += 1
             continue
         kind = tally.unnamed if case.truth else tally.quiet
         if case.onset is not None:
-            kind.append(tally.undetermined(rank(card, case.onset, calibration=calibration)))
+            kind.append(tally.undetermined(rank(card, case.onset)))
     return {"name": name, **_report(tally, facts), **model.report()}
 
 
@@ -173,26 +191,25 @@ def _count(
     card: Card,
     facts: Facts,
     model: ModelRun,
-    calibration: Calibration | None,
+    refitted: Calibration | None,
 ) -> None:
     """One event, in both views and every way."""
     tally.events += 1
     for view, finding in (("onset", case.onset), ("incident", case.incident)):
         if finding is None:
-            for way in (*tally.ways, ALIKE, UNCALIBRATED):
+            for way in (*tally.ways, ALIKE, REFITTED):
                 tally.add(way, view, case, None, {})
             continue
-        rules = rank(card, finding, calibration=calibration)
-        raw = rank(card, finding, calibration=Calibration())
+        rules = rank(card, finding)
         tally.add(ALIKE, view, case, rules, facts.alike)
-        tally.add(UNCALIBRATED, view, case, raw, {})
+        tally.add(REFITTED, view, case, rank(card, finding, calibration=refitted), {})
         answers = {"rules": rules, **model.answers(case, card, finding, rules)}
         for way in tally.ways:
             tally.add(way, view, case, answers[way], {})
 
 
 def _report(tally: Tally, facts: Facts) -> dict[str, Any]:
-    ways = (*tally.ways, UNCALIBRATED, *((ALIKE,) if facts.alike else ()))
+    ways = (*tally.ways, REFITTED, *((ALIKE,) if facts.alike else ()))
     quiet, unnamed = tally.quiet, tally.unnamed
     return {
         "events": tally.events,

@@ -8,7 +8,7 @@ import pytest
 from edge_agent.card import Card, CardFault, CardSignal
 from edge_agent.diagnose.rules import Ranking, rank
 from edge_agent.evaluation.cases import Case
-from edge_agent.evaluation.diagnosis import Facts, Score, calibration_error
+from edge_agent.evaluation.diagnosis import Facts, Score, calibration_error, pooled, reliability
 from edge_agent.evaluation.onset import onset_finding
 from edge_agent.finding import Direction, Finding
 
@@ -79,3 +79,17 @@ def test_a_missed_event_counts_against_accuracy_but_publishes_no_probability() -
 def test_the_calibration_error_is_the_gap_between_said_and_true() -> None:
     assert calibration_error([(0.8, True)] * 4 + [(0.8, False)]) == pytest.approx(0.0)
     assert calibration_error([(0.9, False)] * 3) == pytest.approx(0.9)
+
+
+def test_the_error_over_all_sets_is_that_of_all_their_answers() -> None:
+    one = [(0.85, True)] * 3 + [(0.15, False)]
+    other = [(0.8, False)] * 3 + [(0.45, True)]
+    reports = [
+        {"rules": {"onset": {"reliability": reliability(pairs)}, "incident": {}}}
+        for pairs in (one, other)
+    ]
+    assert pooled(reports) == {
+        "rules": {
+            "onset": {"answered": 8, "ece": pytest.approx(calibration_error(one + other), abs=1e-3)}
+        }
+    }
