@@ -132,6 +132,7 @@ def show(reports: list[dict[str, Any]]) -> None:
         "right_when_diagnosed",
         "brier",
         "ece",
+        "ece_by_chance",
     )
     console = Console()
     for report in reports:
@@ -160,7 +161,7 @@ def show(reports: list[dict[str, Any]]) -> None:
     if len(reports) > 1:
         for way, views in pooled(reports).items():
             said = ", ".join(
-                f"from {view} {row['ece']:.3f} ({row['answered']} answers)"
+                f"from {view} {row['ece']:.3f} ({row['ece_by_chance']:.3f} by chance)"
                 for view, row in views.items()
             )
             console.print(f"calibration error over all sets, {way}: {said}", highlight=False)

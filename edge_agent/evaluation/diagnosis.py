@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,6 +27,7 @@ WAYS = ("rules", "model", "combined")
 VIEWS = ("onset", "incident")
 ALIKE, REFITTED = "indistinguishable_as_one", "rules_refitted"
 BINS = 10
+DRAWS = 500
 
 Complete = Callable[[CompletionRequest], Completion]
 
@@ -77,6 +79,7 @@ class Score:
             "right_when_diagnosed": _share(named) if named else None,
             "brier": round(sum((p - right) ** 2 for p, right in pairs) / max(1, len(pairs)), 4),
             "ece": calibration_error(pairs),
+            "ece_by_chance": error_by_chance(reliability(pairs)),
             "reliability": reliability(pairs),
             "answered": len(pairs),
             "confusion": {truth: dict(row) for truth, row in sorted(self.confusion.items())},
@@ -114,8 +117,7 @@ def calibration_error(pairs: Sequence[tuple[float, bool]]) -> float:
 
 
 def pooled(reports: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Over all sets, by way and view: answers and calibration error. One set has too few events
-    for an error that means much: of 16 right probabilities it is 0.1 by chance alone."""
+    """Over all sets, by way and view: answers and calibration error, and what it is by chance."""
     found: dict[str, dict[str, Any]] = {}
     for way in (*WAYS, REFITTED):
         for view in VIEWS:
@@ -124,11 +126,33 @@ def pooled(reports: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
             for p, right, count in (each for row in rows for each in row.get("reliability", ())):
                 bins[min(BINS - 1, int(p * BINS))].append((p, right, count))
             total = sum(count for each in bins.values() for *_, count in each)
+            if not total:
+                continue
             gaps = (abs(sum((p - right) * n for p, right, n in each)) for each in bins.values())
-            if total:
-                error = round(sum(gaps) / total, 4)
-                found.setdefault(way, {})[view] = {"answered": total, "ece": error}
+            found.setdefault(way, {})[view] = {
+                "answered": total,
+                "ece": round(sum(gaps) / total, 4),
+                "ece_by_chance": error_by_chance([_merged(each) for each in bins.values()]),
+            }
     return found
+
+
+def _merged(bins: Sequence[tuple[float, float, int]]) -> tuple[float, float, int]:
+    count = sum(n for *_, n in bins)
+    p, right = (sum(one[at] * one[2] for one in bins) / count for at in (0, 1))
+    return p, right, count
+
+
+def error_by_chance(bins: Sequence[tuple[float, float, int]]) -> float:
+    """The calibration error that probabilities which are exactly right would show on so few
+    answers: the mean over drawn ones. An error hardly above it says nothing against them."""
+    rng = random.Random(0)  # noqa: S311 - a simulation
+    total = sum(count for *_, count in bins)
+    error = 0.0
+    for _ in range(DRAWS):
+        for p, _, count in bins:
+            error += abs(p * count - sum(rng.random() < p for _ in range(count)))
+    return round(error / max(1, total) / DRAWS, 4)
 
 
 @dataclass

@@ -8,7 +8,14 @@ import pytest
 from edge_agent.card import Card, CardFault, CardSignal
 from edge_agent.diagnose.rules import Ranking, rank
 from edge_agent.evaluation.cases import Case
-from edge_agent.evaluation.diagnosis import Facts, Score, calibration_error, pooled, reliability
+from edge_agent.evaluation.diagnosis import (
+    Facts,
+    Score,
+    calibration_error,
+    error_by_chance,
+    pooled,
+    reliability,
+)
 from edge_agent.evaluation.onset import onset_finding
 from edge_agent.finding import Direction, Finding
 
@@ -88,8 +95,12 @@ def test_the_error_over_all_sets_is_that_of_all_their_answers() -> None:
         {"rules": {"onset": {"reliability": reliability(pairs)}, "incident": {}}}
         for pairs in (one, other)
     ]
-    assert pooled(reports) == {
-        "rules": {
-            "onset": {"answered": 8, "ece": pytest.approx(calibration_error(one + other), abs=1e-3)}
-        }
-    }
+    found = pooled(reports)["rules"]["onset"]
+    assert found["answered"] == 8
+    assert found["ece"] == pytest.approx(calibration_error(one + other), abs=1e-3)
+
+
+def test_right_probabilities_show_an_error_by_chance_that_falls_with_their_number() -> None:
+    few, many = ([(0.3, 0.5, n), (0.7, 0.5, n)] for n in (4, 400))
+    assert 0.1 < error_by_chance(few) < 0.3
+    assert error_by_chance(many) < 0.03
