@@ -121,14 +121,15 @@ def diagnose(
 ) -> None:
     """Diagnose each labelled event from its true onset and from the pipeline's incident."""
     from edge_agent.cli.evaluate_diagnosis import report_sets, show
-    from edge_agent.evaluation.diagnosis import pooled
+    from edge_agent.evaluation.diagnosis import POOLED, VIEWS
     from edge_agent.evaluation.diagnosis_picture import draw
+    from edge_agent.evaluation.reliability import pooled
 
     asked = None if rules_only else model
     sets = report_sets(folder, card, warmup, asked, incidents=not onset_only, fit_to=fit)
     if plot is not None:
         plot.write_text(draw(sets), encoding="utf-8")
     if as_json:
-        typer.echo(json.dumps({"sets": sets, "pooled": pooled(sets)}))
+        typer.echo(json.dumps({"sets": sets, "pooled": pooled(sets, POOLED, VIEWS)}))
     else:
         show(sets)

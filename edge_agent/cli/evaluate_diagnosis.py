@@ -18,7 +18,8 @@ from edge_agent.errors import BadPayload
 from edge_agent.evaluation.calibrating import Sample, samples_of, write_fit
 from edge_agent.evaluation.cases import Case, cases_of, with_signals
 from edge_agent.evaluation.dataset import Dataset, find_datasets
-from edge_agent.evaluation.diagnosis import Complete, Facts, evaluate, pooled
+from edge_agent.evaluation.diagnosis import POOLED, VIEWS, Complete, Facts, evaluate
+from edge_agent.evaluation.reliability import pooled
 from edge_agent.inference.client import WorkerClient
 
 WORKER_MB = 2048
@@ -159,7 +160,7 @@ def show(reports: list[dict[str, Any]]) -> None:
             highlight=False,
         )
     if len(reports) > 1:
-        for way, views in pooled(reports).items():
+        for way, views in pooled(reports, POOLED, VIEWS).items():
             said = ", ".join(
                 f"from {view} {row['ece']:.3f} ({row['ece_by_chance']:.3f} by chance)"
                 for view, row in views.items()

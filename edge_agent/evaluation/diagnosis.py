@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +18,7 @@ from edge_agent.diagnose.prompt import FAULT_CHOICE, prepare
 from edge_agent.diagnose.rules import Ranking, rank
 from edge_agent.errors import BadAnswer, Unavailable
 from edge_agent.evaluation.cases import Case
+from edge_agent.evaluation.reliability import calibration_error, error_by_chance, reliability
 from edge_agent.finding import Finding
 from edge_agent.job import Job
 from edge_agent.level import Allowance, Level
@@ -26,8 +26,7 @@ from edge_agent.level import Allowance, Level
 WAYS = ("rules", "model", "combined")
 VIEWS = ("onset", "incident")
 ALIKE, REFITTED = "indistinguishable_as_one", "rules_refitted"
-BINS = 10
-DRAWS = 500
+POOLED = (*WAYS, REFITTED)
 
 Complete = Callable[[CompletionRequest], Completion]
 
@@ -93,66 +92,6 @@ Groups = Mapping[str, frozenset[str]]
 def _share(values: Iterable[bool]) -> float:
     listed = list(values)
     return round(sum(listed) / len(listed), 4) if listed else 0.0
-
-
-def reliability(pairs: Sequence[tuple[float, bool]]) -> list[tuple[float, float, int]]:
-    """(mean probability, share of right ones, count) of each of ten equal bins that holds any."""
-    bins: dict[int, list[tuple[float, bool]]] = defaultdict(list)
-    for p, right in pairs:
-        bins[min(BINS - 1, int(p * BINS))].append((p, right))
-    return [
-        (
-            round(sum(p for p, _ in one) / len(one), 4),
-            round(sum(right for _, right in one) / len(one), 4),
-            len(one),
-        )
-        for _, one in sorted(bins.items())
-    ]
-
-
-def calibration_error(pairs: Sequence[tuple[float, bool]]) -> float:
-    """Expected calibration error over ten equal bins (Naeini et al. 2015)."""
-    gaps = sum(abs(p - right) * count for p, right, count in reliability(pairs))
-    return round(gaps / max(1, len(pairs)), 4)
-
-
-def pooled(reports: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Over all sets, by way and view: answers and calibration error, and what it is by chance."""
-    found: dict[str, dict[str, Any]] = {}
-    for way in (*WAYS, REFITTED):
-        for view in VIEWS:
-            rows = [one.get(way, {}).get(view) or {} for one in reports]
-            bins: dict[int, list[tuple[float, float, int]]] = defaultdict(list)
-            for p, right, count in (each for row in rows for each in row.get("reliability", ())):
-                bins[min(BINS - 1, int(p * BINS))].append((p, right, count))
-            total = sum(count for each in bins.values() for *_, count in each)
-            if not total:
-                continue
-            gaps = (abs(sum((p - right) * n for p, right, n in each)) for each in bins.values())
-            found.setdefault(way, {})[view] = {
-                "answered": total,
-                "ece": round(sum(gaps) / total, 4),
-                "ece_by_chance": error_by_chance([_merged(each) for each in bins.values()]),
-            }
-    return found
-
-
-def _merged(bins: Sequence[tuple[float, float, int]]) -> tuple[float, float, int]:
-    count = sum(n for *_, n in bins)
-    p, right = (sum(one[at] * one[2] for one in bins) / count for at in (0, 1))
-    return p, right, count
-
-
-def error_by_chance(bins: Sequence[tuple[float, float, int]]) -> float:
-    """The calibration error that probabilities which are exactly right would show on so few
-    answers: the mean over drawn ones. An error hardly above it says nothing against them."""
-    rng = random.Random(0)  # noqa: S311 - a simulation
-    total = sum(count for *_, count in bins)
-    error = 0.0
-    for _ in range(DRAWS):
-        for p, _, count in bins:
-            error += abs(p * count - sum(rng.random() < p for _ in range(count)))
-    return round(error / max(1, total) / DRAWS, 4)
 
 
 @dataclass

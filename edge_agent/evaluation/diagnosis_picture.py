@@ -48,7 +48,7 @@ def _page(title: str, row: Mapping[str, Any], top: float) -> tuple[list[str], fl
     left = LEFT + CELL * len(columns) + 3 * PAD
     parts += _reliability(row["reliability"], left, top + 30)
     height = max(TOP + CELL * len(confusion), SIDE + 80.0)
-    return parts, height, left + SIDE + 2 * PAD
+    return parts, height, left + SIDE + 3 * PAD
 
 
 def _matrix(
@@ -90,7 +90,7 @@ def _reliability(bins: Sequence[tuple[float, float, int]], left: float, top: flo
         f'<line x1="{left:.0f}" y1="{low:.0f}" x2="{left + SIDE:.0f}" y2="{top:.0f}" '
         f'stroke="{LINE}" stroke-dasharray="4 3"/>',
         _text(left + SIDE / 2, low + 30, "published probability of the first fault", middle=True),
-        _text(left, top - 8, "share that was right; a dot's area is its number of answers"),
+        _text(left, top - 8, "share that was right (area: number of answers)"),
     ]
     for tick in (0.0, 0.5, 1.0):
         parts.append(_text(left + SIDE * tick, low + 14, f"{tick:g}", middle=True))

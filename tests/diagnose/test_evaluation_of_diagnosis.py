@@ -8,15 +8,14 @@ import pytest
 from edge_agent.card import Card, CardFault, CardSignal
 from edge_agent.diagnose.rules import Ranking, rank
 from edge_agent.evaluation.cases import Case
-from edge_agent.evaluation.diagnosis import (
-    Facts,
-    Score,
+from edge_agent.evaluation.diagnosis import Facts, Score
+from edge_agent.evaluation.onset import onset_finding
+from edge_agent.evaluation.reliability import (
     calibration_error,
     error_by_chance,
     pooled,
     reliability,
 )
-from edge_agent.evaluation.onset import onset_finding
 from edge_agent.finding import Direction, Finding
 
 COLUMNS = ("flow", "pressure", "heat")
@@ -95,7 +94,7 @@ def test_the_error_over_all_sets_is_that_of_all_their_answers() -> None:
         {"rules": {"onset": {"reliability": reliability(pairs)}, "incident": {}}}
         for pairs in (one, other)
     ]
-    found = pooled(reports)["rules"]["onset"]
+    found = pooled(reports, ("rules",), ("onset", "incident"))["rules"]["onset"]
     assert found["answered"] == 8
     assert found["ece"] == pytest.approx(calibration_error(one + other), abs=1e-3)
 

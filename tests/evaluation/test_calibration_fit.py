@@ -14,9 +14,10 @@ import pytest
 from edge_agent.card import Calibration
 from edge_agent.diagnose.calibration import NOTHING, OTHER, posterior
 from edge_agent.evaluation.calibrating import UNIFORM, Losses, Sample, fit, write_fit
-from edge_agent.evaluation.diagnosis import Score, reliability
+from edge_agent.evaluation.diagnosis import Score
 from edge_agent.evaluation.diagnosis_picture import draw
 from edge_agent.evaluation.noise import effective_signals, fit_calm
+from edge_agent.evaluation.reliability import reliability
 
 
 def overconfident(seed: int, count: int = 300) -> list[Sample]:
