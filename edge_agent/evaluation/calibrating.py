@@ -27,6 +27,7 @@ PRIORS = (0.02, 0.05, 0.08, 0.12, 0.18, 0.25, 0.35, 0.45)
 WEIGHTS: Mapping[str, float] = {"fault": 1.0, NOTHING: 0.25, OTHER: 0.1}
 """How much the cases of each kind weigh together in a set: of what comes to be diagnosed, one in
 five is taken to be no fault, and few are faults that nobody wrote down."""
+FOLDS = 5
 UNIFORM = 0.001
 """Share of an even spread mixed in before the logarithm: one case that a card contradicts outright
 must not decide the fit."""
@@ -64,14 +65,16 @@ def samples_of(case: Case, card: Card, without_cause: frozenset[str]) -> list[Sa
 class Losses:
     """The loss of one set's samples, which share a card, under any calibration."""
 
-    def __init__(self, samples: Sequence[Sample]) -> None:
+    def __init__(self, samples: Sequence[Sample], *, by_kind: bool = True) -> None:
+        """``by_kind``: kinds count by ``WEIGHTS``; else every sample counts the same."""
         names = list(samples[0].scores)
         self._names = names
         self._scores = np.array([[one.scores[name] for name in names] for one in samples])
         self._right = np.array([[name in one.truth for name in names] for one in samples])
         counts = Counter(one.kind for one in samples)
         total = sum(WEIGHTS[kind] for kind in counts)
-        self._weights = np.array([WEIGHTS[one.kind] / counts[one.kind] / total for one in samples])
+        each = [WEIGHTS[one.kind] / counts[one.kind] / total for one in samples]
+        self._weights = np.array(each if by_kind else [1.0 / len(samples)] * len(samples))
 
     def of(self, by: Calibration) -> float:
         """Mean negative log probability of the truth, nats, the kinds weighted by ``WEIGHTS``; the
@@ -106,6 +109,19 @@ def fit(sets: Mapping[str, Losses]) -> tuple[Calibration, dict[str, Calibration]
         if len(losses) > 1
     }
     return best_of(losses.values()), held_out
+
+
+def cross_validated(
+    samples: Sequence[Sample], now: Calibration
+) -> tuple[Calibration, float, float]:
+    """The calibration that fits these samples of one card best, its mean loss in five folds that
+    it was not fitted on, and that of ``now``; nats. Every sample counts the same: how often each
+    kind comes is what they tell."""
+    folds = {
+        str(at): Losses(samples[at::FOLDS], by_kind=False) for at in range(min(FOLDS, len(samples)))
+    }
+    fitted, held_out = fit(folds)
+    return fitted, _mean(folds, held_out), _mean(folds, dict.fromkeys(folds, now))
 
 
 def write_fit(sets: Mapping[str, Sequence[Sample]], path: Path) -> dict[str, Calibration]:
