@@ -17,13 +17,13 @@ FROM = {"onset": "from the true onset", "incident": "from the pipeline's inciden
 
 
 def draw(reports: Sequence[Mapping[str, Any]]) -> str:
-    """For each set, way and view a confusion matrix with its reliability diagram beside it."""
+    """Of each set, way and view with answers: confusion matrix and reliability diagram."""
     parts: list[str] = []
     top, width = float(PAD), 0.0
     for report in reports:
         for way, title in TITLES.items():
             for view, row in report.get(way, {}).items():
-                if not row:
+                if not row.get("answered"):
                     continue
                 head = f"{report['name']}, {title}, {FROM[view]}: top-1 {row['top1']:.2f}"
                 body, height, wide = _page(head, row, top)

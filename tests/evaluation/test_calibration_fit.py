@@ -78,6 +78,7 @@ def test_the_picture_holds_every_count_and_every_bin() -> None:
     bins = reliability([(0.9, True)] * 3 + [(0.42, False)] * 2)
     assert bins == [(0.42, 0.0, 2), (0.9, 1.0, 3)]
     row = {**Score().report(), "top1": 0.5, "ece": 0.1, "confusion": confusion, "reliability": bins}
+    row["answered"] = 5
     svg = draw([{"name": "a <rig>", "rules": {"onset": row, "incident": {}}}])
     root = ET.fromstring(svg)  # noqa: S314 - our own text
     texts = [one.text for one in root.iter() if one.tag.endswith("text")]
