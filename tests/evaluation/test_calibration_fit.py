@@ -14,9 +14,10 @@ import pytest
 from edge_agent.card import Calibration
 from edge_agent.diagnose.calibration import NOTHING, OTHER, posterior
 from edge_agent.evaluation.calibrating import UNIFORM, Losses, Sample, fit, write_fit
+from edge_agent.evaluation.dataset import find_datasets
 from edge_agent.evaluation.diagnosis import Score
 from edge_agent.evaluation.diagnosis_picture import draw
-from edge_agent.evaluation.noise import effective_signals, fit_calm
+from edge_agent.evaluation.noise import effective_signals, fit_calm, noise_of
 from edge_agent.evaluation.reliability import reliability
 
 
@@ -87,3 +88,29 @@ def test_the_picture_holds_every_count_and_every_bin() -> None:
     radii = [float(one.get("r", "0")) for one in root.iter() if one.tag.endswith("circle")]
     assert len(radii) == 2
     assert all(math.isfinite(r) and r > 0 for r in radii)
+
+
+def test_white_noise_and_a_wanderer_scatter_alike_in_units_of_their_own_noise(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(8)
+    white = rng.normal(size=(1500, 3))
+    wander = np.cumsum(rng.normal(size=1500)) * 0.2 + rng.normal(size=1500)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "labels.csv").write_text("file,start_row,end_row,fault,severity,equipment\n")
+    lines = ["time,a,b,c,d"]
+    for at, row in enumerate(np.column_stack((white, wander)).tolist()):
+        lines.append(",".join(str(cell) for cell in (1.7e9 + at, *row)))
+    (tmp_path / "data" / "one.csv").write_text("\n".join(lines) + "\n")
+    (dataset,) = find_datasets(tmp_path)
+    noise = noise_of(dataset, 400)
+    report = noise.report()
+    assert report["looks"] > 10
+    assert report["signals"] == 4
+    apart = {
+        name: np.median([np.abs(row[name]) for row in noise.rows], axis=0) for name in ("a", "d")
+    }
+    (sigma_a, z_a), (sigma_d, z_d) = apart["a"], apart["d"]
+    assert sigma_d > 2 * sigma_a or sigma_a > 2 * sigma_d
+    assert 0.3 < z_a / z_d < 3.0
+    assert 0.4 < report["z_quantiles"][0] < 1.8
