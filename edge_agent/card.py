@@ -7,6 +7,7 @@ faults. Reading the files (folders, inheritance, ``equipment.json``) is ``diagno
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -68,6 +69,10 @@ class CardSignal(Section):
     drifts: bool = False
     """It wanders by itself, with room, season or load: a small shift of it says little."""
 
+    quantity: str = Field(default="", max_length=100)
+    """What it measures together with others: sensors with the same word here (two thermometers of
+    one bearing) count as one piece of evidence, and one that strays alone is a sensor's fault."""
+
     @model_validator(mode="after")
     def _ranges_ascend(self) -> CardSignal:
         for name, limits in (("normal", self.normal), ("physical", self.physical)):
@@ -98,6 +103,9 @@ class CardFault(Section):
     ``may`` or ``clearly`` before it where it is uncertain or always seen."""
     development: Literal["", "sudden", "slow", "days"] = ""
     """How it comes about: at once, over minutes or hours, over days; empty: either way."""
+    order: tuple[str, ...] = Field(default=(), max_length=32)
+    """Signals in the order in which they leave normal, the first one first; those that come at the
+    same time, or whose order differs from case to case, are left out."""
     severity: Severity = Severity.WARNING
     """How urgent it is."""
     actions: tuple[Text, ...] = ()
@@ -147,6 +155,17 @@ class CardTexts(Section):
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 
 
+class Calibration(Section):
+    """How far the rules' likelihood is to be believed, fitted on labelled events."""
+
+    temperature: float = Field(default=1.0, ge=0.1, le=100)
+    """Every log likelihood is divided by this: above 1, answers become less sure."""
+    unknown: float = Field(default=0.1, gt=0, lt=0.5)
+    """Share of incidents, before any evidence, that are a fault which the card does not know."""
+    nothing: float = Field(default=0.1, gt=0, lt=0.5)
+    """Share of incidents, before any evidence, that are no fault at all."""
+
+
 class Card(Section):
     """What a diagnoser may know of a machine."""
 
@@ -174,6 +193,9 @@ class Card(Section):
     """Files below ``diagnose.manuals`` that speak of it (``pumps/*.md``); empty: all of them."""
     translations: dict[Language, CardTexts] = Field(default={}, max_length=16)
     """Its texts in other languages, by code (``de``); ``diagnose.language`` chooses."""
+    calibration: Calibration | None = None
+    """How far the rules are to be believed on this machine, from ``edge-agent eval diagnose
+    --fit`` with its own labelled events; absent: the program's."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Card:
@@ -188,6 +210,7 @@ class Card(Section):
                     raise ValueError(
                         f"faults.{fault.id}.symptoms: no signal {signal!r}; the card has: {known}"
                     )
+            _check_order(fault, self.signals)
         return self
 
     @model_validator(mode="after")
@@ -212,6 +235,17 @@ class Card(Section):
     def matches(self, equipment: str) -> bool:
         """Whether this card describes the machine of that name (``*`` stands for any text)."""
         return matches(self.equipment, equipment)
+
+
+def _check_order(fault: CardFault, signals: Mapping[str, CardSignal]) -> None:
+    for at, signal in enumerate(fault.order):
+        if signal not in signals:
+            known = ", ".join(signals) or "none"
+            raise ValueError(
+                f"faults.{fault.id}.order: no signal {signal!r}; the card has: {known}"
+            )
+        if signal in fault.order[:at]:
+            raise ValueError(f"faults.{fault.id}.order: {signal!r} stands twice; leave one out")
 
 
 def matches(pattern: str, equipment: str) -> bool:

@@ -72,6 +72,9 @@ class SignalEvidence(Record):
     shape: Shape = Shape.UNKNOWN
     since: float | None = None
     """Source time of the first deviation, Unix seconds; None while normal."""
+    noise: float | None = None
+    """Standard deviation that ``sigma`` has while all is well: a mean of many rows scatters less
+    than a row does. None where the finder does not know; 1 is assumed."""
 
 
 class Window(Record):

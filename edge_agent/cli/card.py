@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from edge_agent.cli.card_calibrate import calibrate
 from edge_agent.cli.card_compile import compile_card
 from edge_agent.errors import BadConfig
 
 app = typer.Typer(name="card", help="Equipment cards: draft, check, compile.", no_args_is_help=True)
 app.command("compile")(compile_card)
+app.command()(calibrate)
 
 CARDS = Path("configs/equipment")
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from edge_agent.cli.evaluate_cards import cards
+from edge_agent.cli.evaluate_noise import noise
 
 app = typer.Typer(name="eval", help="Measure the pipeline on labelled recordings.")
 
@@ -19,6 +20,7 @@ def _group() -> None:
 
 
 app.command()(cards)
+app.command()(noise)
 
 
 @app.command()
@@ -109,14 +111,25 @@ def diagnose(
     onset_only: Annotated[
         bool, typer.Option("--onset-only", help="Leave out the pipeline's own incidents.")
     ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw confusion matrices and reliability diagrams (SVG).")
+    ] = None,
+    fit: Annotated[
+        Path | None,
+        typer.Option(help="Fit the rules' calibration on these sets and write it here (JSON)."),
+    ] = None,
 ) -> None:
     """Diagnose each labelled event from its true onset and from the pipeline's incident."""
     from edge_agent.cli.evaluate_diagnosis import report_sets, show
+    from edge_agent.evaluation.diagnosis import POOLED, VIEWS
+    from edge_agent.evaluation.diagnosis_picture import draw
+    from edge_agent.evaluation.reliability import pooled
 
-    sets = report_sets(
-        folder, card, warmup, None if rules_only else model, incidents=not onset_only
-    )
+    asked = None if rules_only else model
+    sets = report_sets(folder, card, warmup, asked, incidents=not onset_only, fit_to=fit)
+    if plot is not None:
+        plot.write_text(draw(sets), encoding="utf-8")
     if as_json:
-        typer.echo(json.dumps({"sets": sets}))
+        typer.echo(json.dumps({"sets": sets, "pooled": pooled(sets, POOLED, VIEWS)}))
     else:
         show(sets)

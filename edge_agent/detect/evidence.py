@@ -53,6 +53,7 @@ def compose(
             direction=direction,
             shape=_shape(direction, float(since[index]), at),
             since=None if direction is Direction.NORMAL else _time(float(since[index]), at),
+            noise=_rounded(math.sqrt(float(tracker.variance[index]))),
         )
         for number, (_, name, index, direction) in enumerate(entries[:EVIDENCE_MAX], 1)
     )

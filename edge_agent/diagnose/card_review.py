@@ -61,6 +61,12 @@ def _faults(card: Card) -> Iterator[Remark]:
                 "no signal of the card is recognised in it, and it has no symptoms: this fault can "
                 "never be found; add symptoms, name the signals, or run `edge-agent card compile`",
             )
+        for signal in fault.order:
+            if signal not in table[fault.id]:
+                yield Remark(
+                    f"{place}.order",
+                    f"{signal}: nothing is said of what it does; name it among the symptoms",
+                )
         yield from _contradictions(card, fault)
 
 

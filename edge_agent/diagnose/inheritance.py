@@ -127,10 +127,14 @@ def _translations(document: Document, base: Document, names: Mapping[str, str]) 
 
 
 def _renamed(fault: Document, names: Mapping[str, str]) -> dict[str, Any]:
-    """The type's fault with this machine's names in its symptoms."""
+    """The type's fault with this machine's names in its symptoms and their order."""
     symptoms = _tables(fault.get("symptoms"), of=str)
-    mine = {names[signal]: word for signal, word in symptoms.items() if signal in names}
-    return {**fault, "symptoms": mine} if symptoms else dict(fault)
+    found = dict(fault)
+    if symptoms:
+        found["symptoms"] = {names[one]: word for one, word in symptoms.items() if one in names}
+    if isinstance(order := fault.get("order"), list):
+        found["order"] = [names[one] for one in order if one in names]
+    return found
 
 
 def _tables(value: object, of: type = dict) -> dict[str, Any]:

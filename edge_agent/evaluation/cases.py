@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from edge_agent.card import Card, CardSignal
 from edge_agent.evaluation.dataset import NORMAL, Dataset, Event, Run, normal_runs
 from edge_agent.evaluation.detection import Verdicts, judge
-from edge_agent.evaluation.onset import onset_finding
+from edge_agent.evaluation.onset import WINDOW_ROWS, onset_finding
 from edge_agent.finding import Finding, IncidentPhase
 
 LOOK_SHARE, LOOK_ROWS = 0.75, 1800
@@ -58,7 +59,7 @@ def cases_of(dataset: Dataset, card: Card, warmup: int, *, incidents: bool) -> I
                 _from_onset(run, event, others, strangers, card),
                 _from_incident(verdicts, event, card) if verdicts else None,
             )
-        yield from _quiet(run, card)
+        yield from _quiet(run, others, strangers, card)
 
 
 def with_signals(card: Card, columns: tuple[str, ...]) -> Card:
@@ -78,11 +79,10 @@ def _from_onset(
     last = event.start + min(LOOK_ROWS, max(30, int(LOOK_SHARE * (event.end - event.start))))
     last = min(event.end, last)
     between: NDArray[np.float64] | None = None
-    if run.lead_in >= LEAST_BASELINE:
+    if min(run.lead_in, event.gap) >= LEAST_BASELINE:
         normal = _rows(run, max(0, event.gap - BASELINE_ROWS), event.gap)
     elif others:
-        normal = _donated(run, others[-1], last)
-        between = _between(others, strangers)
+        normal, between = _donated(run, others, strangers, last)
     elif strangers:
         normal = _sister(run, event, strangers, last)
         between = np.full(len(run.recording.columns), np.inf)
@@ -91,16 +91,19 @@ def _from_onset(
     return _onset(run, normal, event.start, last, card, between)
 
 
-def _between(others: list[Run], strangers: list[Run]) -> NDArray[np.float64] | None:
-    """(S,) standard deviation of a machine's levels from one fault-free recording to another: its
-    own, else the median over other machines of the kind; None where nothing tells."""
+def _between(
+    others: list[Run], strangers: list[Run], rows: tuple[int, int | None]
+) -> NDArray[np.float64] | None:
+    """(S,) standard deviation of a machine's levels, over those rows, from one fault-free recording
+    to another: its own, else the median over other machines of the kind; None where nothing
+    tells."""
     columns = others[0].recording.columns
     machines: dict[str, list[Run]] = {}
     for one in (*others, *strangers):
         if one.recording.columns == columns:
             machines.setdefault(one.equipment, []).append(one)
     spreads = {
-        name: np.std([_level(one, 0, len(one.truth)) for one in runs], axis=0, ddof=1)
+        name: np.std([_level(one, *rows) for one in runs], axis=0, ddof=1)
         for name, runs in machines.items()
         if len(runs) > 1
     }
@@ -111,30 +114,49 @@ def _between(others: list[Run], strangers: list[Run]) -> NDArray[np.float64] | N
 
 
 def _sister(run: Run, event: Event, strangers: list[Run], last: int) -> NDArray[np.float64]:
-    """Normal rows of another machine of the kind, moved to this one's level: only how much a signal
-    scatters can be compared with it."""
+    """Normal rows of other machines of the kind, each stretch as long as what is looked at and
+    moved to this machine's level: only how much a signal scatters can be compared with them.
+    Columns are matched by name; what a stranger does not have is NaN."""
     columns = run.recording.columns
-    known = [one for one in strangers if one.recording.columns == columns]
-    if not known:
-        return np.empty((0, len(columns)))
-    normal = np.concatenate(
-        [_rows(one, 0, BASELINE_ROWS) - _level(one, 0, BASELINE_ROWS) for one in known]
-    )
-    return normal + _level(run, event.start, last)
+    level = _level(run, event.start, last)
+    stretches = []
+    for one in strangers:
+        size = min(last - event.start, len(one.truth))
+        rows = _rows(one, 0, size) - _level(one, 0, size)
+        found = np.full((size, len(columns)), np.nan)
+        for index, name in enumerate(columns):
+            if name in one.recording.columns:
+                found[:, index] = rows[:, one.recording.columns.index(name)]
+        stretches.append(found + level)
+    return np.concatenate(stretches) if stretches else np.empty((0, len(columns)))
 
 
-def _level(run: Run, start: int, end: int) -> NDArray[np.float64]:
+def _level(run: Run, start: int, end: int | None) -> NDArray[np.float64]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a column may be empty
-        return np.nanmedian(_rows(run, start, end), axis=0)
+        return np.nanmedian(_rows(run, start, len(run.truth) if end is None else end), axis=0)
 
 
-def _donated(run: Run, donor: Run, last: int) -> NDArray[np.float64]:
-    """Normal rows of another recording; of the same hours where both count whole days."""
-    whole_day = len(donor.truth) == len(run.truth)
-    if whole_day:
-        return _rows(donor, 0, last)
-    return _rows(donor, max(0, len(donor.truth) - max(BASELINE_ROWS, last)), len(donor.truth))
+def _whole_days(run: Run, others: list[Run]) -> bool:
+    """Whether recordings cover the same hours, row by row."""
+    return all(len(one.truth) == len(run.truth) for one in others)
+
+
+def _donated(
+    run: Run, others: list[Run], strangers: list[Run], last: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Normal rows of the machine's other recordings, and how far their levels lie apart; of the
+    same hours where all count whole days. The rows are the last recording's, moved to the mean
+    level of all: the error of that mean is part of how far apart."""
+    donor = others[-1]
+    if not _whole_days(run, others):
+        rows = _rows(donor, max(0, len(donor.truth) - max(BASELINE_ROWS, last)), len(donor.truth))
+        return rows, _between(others, strangers, (0, None))
+    hours = (max(0, last - WINDOW_ROWS), last)
+    levels = np.array([_level(one, *hours) for one in others])
+    apart = _between(others, strangers, hours)
+    moved = _rows(donor, 0, last) + levels.mean(axis=0) - levels[-1]
+    return moved, None if apart is None else apart * math.sqrt(1 + 1 / len(others))
 
 
 def _onset(
@@ -183,9 +205,14 @@ def _from_incident(verdicts: Verdicts, event: Event, card: Card) -> Finding | No
     return chosen.model_copy(update={"evidence": named, "equipment": NAME})
 
 
-def _quiet(run: Run, card: Card) -> Iterator[Case]:
-    """Windows of normal rows, compared as if a fault began in their middle."""
+def _quiet(run: Run, others: list[Run], strangers: list[Run], card: Card) -> Iterator[Case]:
+    """Windows of normal rows, compared as if a fault began in their middle; a fault-free day as
+    faulty days are, with other days at the same hours."""
     stop = run.lead_in
+    if others and stop == len(run.truth) and _whole_days(run, others):
+        day = Event("", 0, stop, 0)
+        yield Case(run.name, frozenset(), _from_onset(run, day, others, strangers, card), None)
+        return
     for onset in range(BASELINE_ROWS, stop - 60, QUIET_STEP)[:QUIET_MAX]:
         if (run.truth[:onset] != NORMAL).any():
             return

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge_agent.card import Card
+from edge_agent.card import Calibration, Card
 from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.diagnose.answer import combine, read_explanation
@@ -18,13 +18,15 @@ from edge_agent.diagnose.prompt import FAULT_CHOICE, prepare
 from edge_agent.diagnose.rules import Ranking, rank
 from edge_agent.errors import BadAnswer, Unavailable
 from edge_agent.evaluation.cases import Case
+from edge_agent.evaluation.reliability import calibration_error, error_by_chance, reliability
 from edge_agent.finding import Finding
 from edge_agent.job import Job
 from edge_agent.level import Allowance, Level
 
 WAYS = ("rules", "model", "combined")
 VIEWS = ("onset", "incident")
-BINS = 10
+ALIKE, REFITTED = "indistinguishable_as_one", "rules_refitted"
+POOLED = (*WAYS, REFITTED)
 
 Complete = Callable[[CompletionRequest], Completion]
 
@@ -76,6 +78,8 @@ class Score:
             "right_when_diagnosed": _share(named) if named else None,
             "brier": round(sum((p - right) ** 2 for p, right in pairs) / max(1, len(pairs)), 4),
             "ece": calibration_error(pairs),
+            "ece_by_chance": error_by_chance(reliability(pairs)),
+            "reliability": reliability(pairs),
             "answered": len(pairs),
             "confusion": {truth: dict(row) for truth, row in sorted(self.confusion.items())},
         }
@@ -90,13 +94,31 @@ def _share(values: Iterable[bool]) -> float:
     return round(sum(listed) / len(listed), 4) if listed else 0.0
 
 
-def calibration_error(pairs: Sequence[tuple[float, bool]]) -> float:
-    """Expected calibration error over ten equal bins (Naeini et al. 2015)."""
-    bins: dict[int, list[tuple[float, bool]]] = defaultdict(list)
-    for p, right in pairs:
-        bins[min(BINS - 1, int(p * BINS))].append((p, right))
-    gaps = (abs(sum(p for p, _ in one) - sum(right for _, right in one)) for one in bins.values())
-    return round(sum(gaps) / max(1, len(pairs)), 4)
+@dataclass
+class Tally:
+    """What came of the cases of one set."""
+
+    below: float
+    ways: tuple[str, ...]
+    scores: dict[tuple[str, str], Score] = field(default_factory=lambda: defaultdict(Score))
+    events: int = 0
+    quiet: list[bool] = field(default_factory=list)
+    """Of each window without a fault: whether the answer was undetermined."""
+    unnamed: list[bool] = field(default_factory=list)
+    """The same of events whose cause nobody stated."""
+    skipped: int = 0
+
+    def undetermined(self, ranking: Ranking) -> bool:
+        """Whether that ranking is published as undetermined."""
+        best = ranking.faults[0][1] if ranking.faults else 0.0
+        return best < self.below or best <= ranking.other
+
+    def add(self, way: str, view: str, case: Case, ranking: Ranking | None, groups: Groups) -> None:
+        """Count an answer; None: there was no incident."""
+        if ranking is None:
+            self.scores[way, view].miss(case)
+        else:
+            self.scores[way, view].add(case, ranking, self.below, groups)
 
 
 def evaluate(
@@ -106,61 +128,61 @@ def evaluate(
     facts: Facts,
     settings: DiagnoseSection,
     complete: Complete | None,
+    refitted: Calibration | None = None,
 ) -> dict[str, Any]:
-    """One entry of ``sets``. ``complete`` None: the rules alone."""
-    ways = WAYS if complete else WAYS[:1]
-    scores = {(way, view): Score() for way in ways for view in VIEWS}
-    alike = {view: Score() for view in VIEWS}
+    """One entry of ``sets``. ``complete`` None: the rules alone. ``refitted``: a calibration fitted
+    without this set, whose answers stand beside the program's as ``rules_refitted``."""
+    tally = Tally(settings.undetermined_below, WAYS if complete else WAYS[:1])
     known = {fault.id for fault in card.faults}
     model = ModelRun(complete, settings)
-    events = quiet = calm = unnamed = unnamed_undetermined = skipped = 0
     for case in cases:
-        if not case.truth:
-            if case.onset is not None:
-                quiet += 1
-                calm += not _diagnosed(rank(card, case.onset), settings)
+        if case.truth and not case.truth & facts.without_cause:
+            if case.truth & known:
+                _count(tally, case, card, facts, model, refitted)
+            else:
+                tally.skipped += 1
             continue
-        if case.truth & facts.without_cause:
-            unnamed += 1
-            seen = case.onset
-            unnamed_undetermined += seen is None or not _diagnosed(rank(card, seen), settings)
+        kind = tally.unnamed if case.truth else tally.quiet
+        if case.onset is not None:
+            kind.append(tally.undetermined(rank(card, case.onset)))
+    return {"name": name, **_report(tally, facts), **model.report()}
+
+
+def _count(
+    tally: Tally,
+    case: Case,
+    card: Card,
+    facts: Facts,
+    model: ModelRun,
+    refitted: Calibration | None,
+) -> None:
+    """One event, in both views and every way."""
+    tally.events += 1
+    for view, finding in (("onset", case.onset), ("incident", case.incident)):
+        if finding is None:
+            for way in (*tally.ways, ALIKE, REFITTED):
+                tally.add(way, view, case, None, {})
             continue
-        if not case.truth & known:
-            skipped += 1
-            continue
-        events += 1
-        for view, finding in (("onset", case.onset), ("incident", case.incident)):
-            if finding is None:
-                for way in ways:
-                    scores[way, view].miss(case)
-                alike[view].miss(case)
-                continue
-            rules = rank(card, finding)
-            alike[view].add(case, rules, settings.undetermined_below, facts.alike)
-            answers = {"rules": rules, **model.answers(case, card, finding, rules)}
-            for way in ways:
-                scores[way, view].add(case, answers[way], settings.undetermined_below, {})
-    report: dict[str, Any] = {"name": name, "events": events}
-    for way in ways:
-        report[way] = {view: scores[way, view].report() for view in VIEWS}
-    if facts.alike:
-        report["indistinguishable_as_one"] = {view: alike[view].report() for view in VIEWS}
+        rules = rank(card, finding)
+        tally.add(ALIKE, view, case, rules, facts.alike)
+        tally.add(REFITTED, view, case, rank(card, finding, calibration=refitted), {})
+        answers = {"rules": rules, **model.answers(case, card, finding, rules)}
+        for way in tally.ways:
+            tally.add(way, view, case, answers[way], {})
+
+
+def _report(tally: Tally, facts: Facts) -> dict[str, Any]:
+    ways = (*tally.ways, REFITTED, *((ALIKE,) if facts.alike else ()))
+    quiet, unnamed = tally.quiet, tally.unnamed
     return {
-        **report,
-        **model.report(),
-        "normal_windows": quiet,
-        "normal_undetermined": round(calm / quiet, 4) if quiet else None,
-        "events_without_stated_cause": unnamed,
-        "events_without_stated_cause_undetermined": unnamed_undetermined,
-        "events_of_faults_not_on_the_card": skipped,
+        "events": tally.events,
+        **{way: {view: tally.scores[way, view].report() for view in VIEWS} for way in ways},
+        "normal_windows": len(quiet),
+        "normal_undetermined": _share(quiet) if quiet else None,
+        "events_without_stated_cause": len(unnamed),
+        "events_without_stated_cause_undetermined": sum(unnamed),
+        "events_of_faults_not_on_the_card": tally.skipped,
     }
-
-
-def _diagnosed(ranking: Ranking, settings: DiagnoseSection) -> bool:
-    if not ranking.faults:
-        return False
-    p = ranking.faults[0][1]
-    return p >= settings.undetermined_below and p > ranking.other
 
 
 @dataclass(frozen=True)

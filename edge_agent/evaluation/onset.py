@@ -28,6 +28,8 @@ SINGLE_ROW_SHARE = 0.25
 """A shift smaller than this many standard deviations of single rows is no symptom, however sure."""
 SWINGS = 4
 """Changes of side that make an oscillation: two periods."""
+RESTS = 10
+"""A signal is frozen once it stands still so many times longer than it ever did."""
 ABSURD = 1e15
 EVIDENCE_MAX = 60
 
@@ -96,12 +98,14 @@ def _compare(normal: Floats, fault: Floats, apart: float) -> _Compared | None:
     if len(before) < 10 or len(after) < 5:
         return None
     width = min(WINDOW_ROWS, len(before) // 4, max(5, len(after)))
-    scatter = _roughness(before)
+    pieces = _pieces(before, len(after)) or [before]
+    scatter = float(np.median([_roughness(one) for one in pieces]))
     single = float(np.std(before))
     if single < 1e-12 * max(1.0, abs(float(np.mean(before)))):
         single = 0.0
     level = float(np.mean(before[-width:]))
-    spread = max(_window_sigma(before, width), scatter / math.sqrt(width), single * 0.1)
+    lag = len(after) if apart == 0.0 else 0
+    spread = max(_window_sigma(before, width, lag), scatter / math.sqrt(width), single * 0.1)
     if math.isnan(apart):
         apart = 0.0
     spread = math.hypot(spread, apart)
@@ -120,7 +124,7 @@ def _compare(normal: Floats, fault: Floats, apart: float) -> _Compared | None:
         direction = Direction.UP if sigma > 0 else Direction.DOWN
     elif swings or (scatter > 0 and _roughness(after) > NOISY_RATIO * scatter):
         direction = Direction.NOISY
-    elif scatter > 0 and len(after) >= 60 and float(np.ptp(after[-60:])) == 0.0:
+    elif scatter > 0 and _rest(after[::-1]) >= max(WINDOW_ROWS, RESTS * _longest_rest(before)):
         direction = Direction.FROZEN
     shape = Shape.UNKNOWN
     if shifted:
@@ -139,6 +143,18 @@ def _roughness(values: Floats) -> float:
         return float(np.std(np.diff(values))) / math.sqrt(2.0)
     mean = np.convolve(values, np.full(15, 1 / 15), "valid")
     return float(np.std(values[7:-7] - mean))
+
+
+def _rest(values: Floats) -> int:
+    """Rows at the beginning that are all equal."""
+    moved = np.flatnonzero(values != values[0])
+    return int(moved[0]) if len(moved) else len(values)
+
+
+def _longest_rest(values: Floats) -> int:
+    """The longest run of equal rows."""
+    edges = np.flatnonzero(np.diff(values) != 0.0)
+    return int(np.diff(np.concatenate(([-1], edges, [len(values) - 1]))).max())
 
 
 def _swings(before: Floats, after: Floats) -> bool:
@@ -166,10 +182,21 @@ def _level_out(values: Floats) -> Floats:
     return np.asarray(values - slope * at - offset, np.float64)
 
 
-def _window_sigma(values: Floats, width: int) -> float:
-    """How far the means of two stretches of ``width`` rows lie apart, ``width`` rows between."""
+def _window_sigma(values: Floats, width: int, lag: int) -> float:
+    """How far the means of two stretches of ``width`` rows lie apart, ``lag`` rows after each
+    other. Where the rows do not reach so far it grows as it did up to there, at most as a random
+    walk does, with the root of the lag."""
     mean = np.convolve(values, np.full(width, 1 / width), "valid")
-    apart = mean[2 * width :] - mean[: -2 * width] if len(mean) > 2 * width else np.diff(mean)
-    if not len(apart):
-        return 0.0
-    return float(np.sqrt(np.mean(apart**2)))
+    longest = len(mean) // 2
+    if longest <= width:
+        return _apart(mean, max(1, min(width, longest)))
+    near, far = _apart(mean, width), _apart(mean, longest)
+    if lag <= longest or near <= 0.0:
+        return max(near, far)
+    growth = min(0.5, max(0.0, math.log(max(far, 1e-300) / near) / math.log(longest / width)))
+    return float(max(near, far) * (lag / longest) ** growth)
+
+
+def _apart(mean: Floats, lag: int) -> float:
+    steps = mean[lag:] - mean[:-lag]
+    return float(np.sqrt(np.mean(steps**2))) if len(steps) else 0.0

@@ -49,6 +49,13 @@ class FeedbackBook:
         )
         return Feedback.model_validate_json(rows[0]["document"]) if rows else None
 
+    def recent(self, limit: int = FEEDBACK_KEPT) -> list[Feedback]:
+        """The newest words of all machines, newest first."""
+        rows = self._connection.execute(
+            "SELECT document FROM feedback ORDER BY given_at DESC, rowid DESC LIMIT ?", (limit,)
+        )
+        return [Feedback.model_validate_json(row["document"]) for row in rows]
+
     def prune(self, keep: int = FEEDBACK_KEPT) -> int:
         """Forget the oldest beyond ``keep``; how many went."""
         return self._connection.change(

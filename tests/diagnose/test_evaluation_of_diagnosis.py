@@ -8,8 +8,14 @@ import pytest
 from edge_agent.card import Card, CardFault, CardSignal
 from edge_agent.diagnose.rules import Ranking, rank
 from edge_agent.evaluation.cases import Case
-from edge_agent.evaluation.diagnosis import Facts, Score, calibration_error
+from edge_agent.evaluation.diagnosis import Facts, Score
 from edge_agent.evaluation.onset import onset_finding
+from edge_agent.evaluation.reliability import (
+    calibration_error,
+    error_by_chance,
+    pooled,
+    reliability,
+)
 from edge_agent.finding import Direction, Finding
 
 COLUMNS = ("flow", "pressure", "heat")
@@ -79,3 +85,21 @@ def test_a_missed_event_counts_against_accuracy_but_publishes_no_probability() -
 def test_the_calibration_error_is_the_gap_between_said_and_true() -> None:
     assert calibration_error([(0.8, True)] * 4 + [(0.8, False)]) == pytest.approx(0.0)
     assert calibration_error([(0.9, False)] * 3) == pytest.approx(0.9)
+
+
+def test_the_error_over_all_sets_is_that_of_all_their_answers() -> None:
+    one = [(0.85, True)] * 3 + [(0.15, False)]
+    other = [(0.8, False)] * 3 + [(0.45, True)]
+    reports = [
+        {"rules": {"onset": {"reliability": reliability(pairs)}, "incident": {}}}
+        for pairs in (one, other)
+    ]
+    found = pooled(reports, ("rules",), ("onset", "incident"))["rules"]["onset"]
+    assert found["answered"] == 8
+    assert found["ece"] == pytest.approx(calibration_error(one + other), abs=1e-3)
+
+
+def test_right_probabilities_show_an_error_by_chance_that_falls_with_their_number() -> None:
+    few, many = ([(0.3, 0.5, n), (0.7, 0.5, n)] for n in (4, 400))
+    assert 0.1 < error_by_chance(few) < 0.3
+    assert error_by_chance(many) < 0.03
