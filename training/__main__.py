@@ -72,7 +72,24 @@ def train(
     earlier = restore(start, reader.network) if start is not None else None
     step = reader.step(lambda rng: card(origin, rng))
     progress = tune(reader.network, step, Recipe(minutes, rate, seed=seed), work)
-    _merge(work, {"run": asdict(progress), "earlier": asdict(earlier) if earlier else None})
+    before = [*_report(start).get("earlier", []), asdict(earlier)] if start and earlier else []
+    _merge(work, {"run": asdict(progress), "earlier": before})
+
+
+@app.command()
+def average(
+    first: Annotated[Path, typer.Option(help="Folder of a run.")],
+    second: Annotated[Path, typer.Option(help="Folder of the run that went on from it.")],
+    work: Folder,
+    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the second.")] = 0.25,
+    base: Base = None,
+) -> None:
+    """Take the mean of two runs' adapters, into a folder of its own."""
+    from training.average import average as mean
+
+    progress = mean(first, second, _reader(_base(base), 1).network, work, share)
+    before = _report(second).get("earlier", [])
+    _merge(work, {"run": asdict(progress), "earlier": before, "share": share})
 
 
 @app.command()
@@ -113,11 +130,13 @@ def export(work: Folder = WORK, base: Base = None, threads: Threads = 1) -> None
     reader = _reader(file, threads)
     progress = restore(work, reader.network)
     shape = reader.network.shape
-    runs = [run for run in (_report(work).get("earlier"), asdict(progress)) if run]
+    runs = [*_report(work).get("earlier", []), asdict(progress)]
     account = "; then ".join(
         f"{run['tokens']} tokens, {run['step']} steps, {run['seconds'] / 60:.0f} minutes"
         for run in runs
     )
+    if "share" in _report(work):
+        account += f"; of the last run {_report(work)['share']:g}, of the one before the rest"
     base_name = "smollm2-135m" if base is None else file.stem.lower()
     about = Described(NAME, base_name, sha256_of(file), shape.rank, shape.alpha, account)
     path = work / f"{NAME}.gguf"
@@ -133,31 +152,6 @@ def export(work: Folder = WORK, base: Base = None, threads: Threads = 1) -> None
     (work / f"{NAME}.toml").write_text(
         manifest(path, about, words, figures, sure), encoding="utf-8"
     )
-
-
-@app.command()
-def reward(
-    start: Annotated[Path, typer.Option(help="Folder of the tuned adapter.")],
-    work: Folder,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Budget of this run.")] = 4.0,
-    seed: Annotated[int, typer.Option(help="Another one sees other cards.")] = 11,
-    threads: Threads = 1,
-    base: Base = None,
-    rate: Annotated[float, typer.Option(min=1e-6, max=0.1, help="Highest learning rate.")] = 2e-4,
-) -> None:
-    """Go on from a tuned adapter by the checker's reward, held near it, in a folder of its own."""
-    from training.generate import card, source
-    from training.reward import rewarded_step
-    from training.train import Recipe, restore
-    from training.train import train as tune
-
-    reader, tuned = (_reader(_base(base), threads) for _ in range(2))
-    earlier = restore(start, reader.network)
-    restore(start, tuned.network)
-    origin = source()
-    step = rewarded_step(reader, tuned, lambda rng: card(origin, rng))
-    progress = tune(reader.network, step, Recipe(minutes, rate, seed=seed), work)
-    _merge(work, {"run": asdict(progress), "earlier": asdict(earlier)})
 
 
 @app.command()

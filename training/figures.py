@@ -98,8 +98,8 @@ def flat(found: Mapping[str, Any]) -> dict[str, float]:
 def as_markdown(report: Mapping[str, Any]) -> str:
     """The report as tables."""
     lines = ["# Adapter report", ""]
-    run, earlier = report["run"], report.get("earlier")
-    if earlier:
+    run = report["run"]
+    for earlier in report.get("earlier", []):
         lines += [
             f"After a run of {earlier['tokens']} tokens, last loss {earlier['loss']:.3f}:",
             "",

@@ -13,10 +13,10 @@ from pathlib import Path
 from edge_agent.config.inference import InferenceSection
 from edge_agent.diagnose.answer import read_explanation
 from edge_agent.diagnose.claims import sentences, verified
-from edge_agent.diagnose.fault_wording import wording_request
 from edge_agent.errors import BadAnswer
 from edge_agent.inference.client import WorkerClient
 from training.wording import Explained
+from training.wording_prompt import wording_request
 
 MEMORY_MB = 2048
 

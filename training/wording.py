@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from edge_agent.card import Card as Equipment
 from edge_agent.card import CardFault, CardSignal
 from edge_agent.diagnose.claims import sentences, verified
-from edge_agent.diagnose.fault_wording import wording_question
 from edge_agent.diagnose.wording import deviating, label
 from edge_agent.finding import Direction, Finding, IncidentPhase, SignalEvidence, Window
 from training.generate import Source, card
 from training.labels import UNITS
 from training.reading import best
+from training.wording_prompt import wording_question
 
 ANSWERS = 2
 SHOWS, STRAYS, TELLS = 0.9, 0.1, 2

@@ -12,13 +12,13 @@ import torch.nn.functional as F  # noqa: N812 -- as torch's own documentation na
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_agent.diagnose.fault_wording import WORDING_SYSTEM
 from edge_agent.inference.template import answer_part, prefix_parts, tokens_of
 from training.network import Network
 from training.packing import Tree
 from training.tokens import Tokenizer
 from training.train import Step
 from training.wording import Explained, as_answer
+from training.wording_prompt import WORDING_SYSTEM
 
 TEMPLATE = "chatml"
 OPENING = '{"explanation":"'

@@ -25,7 +25,6 @@ IN_USE = "adapter-in-use"
 """File in the models directory with the name of the adapter that a roll-out chose."""
 LARGEST = 1 << 30
 FAULT_READING = "fault-reading"
-FAULT_WORDING = "fault-wording"
 
 
 class AdapterManifest(Section):
@@ -40,7 +39,7 @@ class AdapterManifest(Section):
     sha256: Sha256
     task: Literal["fault-reading", "fault-wording"]
     """What it was trained for: ``fault-reading`` reads a card's texts into symptom tables,
-    ``fault-wording`` explains a fault from the evidence."""
+    ``fault-wording`` explains a fault from the evidence (none ships, the daemon asks none)."""
     prompt_version: str = Field(default="", max_length=32)
     """Version of the prompt that it was trained with."""
     base: str = Field(max_length=64)

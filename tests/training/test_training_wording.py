@@ -9,15 +9,15 @@ import pytest
 
 from edge_agent.diagnose.answer import read_explanation
 from edge_agent.diagnose.claims import sentences, verified
-from edge_agent.diagnose.fault_wording import (
+from edge_agent.finding import Direction
+from training.generate import source
+from training.wording import Explained, as_answer, explained
+from training.wording_prompt import (
     WORDING_SYSTEM,
     wording_question,
     wording_request,
     wording_schema,
 )
-from edge_agent.finding import Direction
-from training.generate import source
-from training.wording import Explained, as_answer, explained
 
 
 def _cases(count: int, *, held: bool = False) -> list[Explained]:

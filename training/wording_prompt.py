@@ -1,8 +1,8 @@
 """How a model with an adapter for wording is asked to explain a fault. Pure.
 
-Such a model was trained on this prompt and no other: the evidence as code tells it, the fault as
-its card tells it, and nothing of the other faults, which it does not weigh. What it answers goes
-through ``claims`` like every model's words.
+The evidence as the gateway tells it, the fault as its card does, and nothing of the other
+faults. Belongs to ``training`` and not to the daemon as long as no adapter of this task ships: see
+``docs/embedded-model.md``.
 """
 
 from __future__ import annotations
