@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_agent.card import Card, CardFault
@@ -23,8 +23,10 @@ from edge_agent.diagnose.fault_reading import (
     SIGNAL_WORDS,
     SPEED_QUESTION,
     SPEED_WORDS,
+    AnswerKind,
     reading_prefix,
     signal_question,
+    tempered,
 )
 from edge_agent.diagnose.language import foreign
 from edge_agent.errors import BadConfig
@@ -53,6 +55,8 @@ class ModelReader:
     ask: Ask
     about: Reader
     threads: int = 1
+    temperatures: Mapping[AnswerKind, float] = field(default_factory=dict)
+    """Of the answers; none: as the model gives them."""
 
     def read(
         self, labels: Sequence[str], texts: Sequence[str], progress: Callable[[int], None]
@@ -72,9 +76,16 @@ class ModelReader:
                 adapter=self.about.adapter,
                 threads=self.threads,
             )
-            found += [list(one) for one in self.ask(request).probabilities]
+            found += [self._tempered(one) for one in self.ask(request).probabilities]
             progress(len(some))
         return found
+
+    def _tempered(self, answers: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
+        words = [SIGNAL_WORDS] * (len(answers) - 1) + [SPEED_WORDS]
+        return [
+            tempered(options, chances, self.temperatures)
+            for options, chances in zip(words, answers, strict=True)
+        ]
 
 
 def _question(text: str, words: Sequence[str]) -> Question:
@@ -105,7 +116,12 @@ def open_reader(
             memory_limit_mb=lambda: WORKER_MB,
         )
         try:
-            yield ModelReader(lambda request: client.read(request, lambda: False), about, threads)
+            yield ModelReader(
+                lambda request: client.read(request, lambda: False),
+                about,
+                threads,
+                chosen.manifest.temperatures if chosen else {},
+            )
         finally:
             client.close(0.0)
 

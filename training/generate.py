@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from training.labels import Signal, dress, reference
+from training.labels import PREPOSITIONS, Signal, dress, reference
 from training.machines import Machine, machines
 from training.phrases import Bank, Form, inflect, load
 from training.reading import Card, FaultText
@@ -14,6 +14,8 @@ from training.spoil import spoil
 from training.statements import Speaker, Symptom, listed
 
 WAYS = {"up": 0.38, "down": 0.32, "same": 0.13, "noisy": 0.11, "stuck": 0.06}
+OTHER = {"up": "noisy", "down": "noisy", "noisy": "down"}
+"""A second direction that a text may name with "or"."""
 COUNTS = {0: 3, 1: 13, 2: 28, 3: 28, 4: 18, 5: 7, 6: 3}
 
 
@@ -42,16 +44,40 @@ def card(origin: Source, rng: random.Random) -> Card:
     """One card."""
     machine = rng.choice(origin.machines)
     names = list(machine.signals)
-    if rng.random() < 0.15:
+    rng.shuffle(names)
+    names = names[: rng.randint(min(4, len(names)), len(names))]
+    kind = rng.random()
+    if kind < 0.1:
         twin = rng.choice([n for n in names if origin.bank.quantity(n)] or names)
         at = names.index(twin)
         names[at : at + 1] = [f"{twin} 1", f"{twin} 2"]
+    elif kind < 0.5:
+        names += _twins(names, origin.bank, rng)
     rng.shuffle(names)
-    names = names[: rng.randint(min(4, len(names)), len(names))]
     signals = dress(names, origin.bank, rng)
     count = rng.randint(*origin.faults)
     faults = tuple(fault(machine, signals, origin.bank, rng) for _ in range(count))
     return Card(machine.name, tuple(signal.label for signal in signals), faults)
+
+
+def _twins(names: Sequence[str], bank: Bank, rng: random.Random) -> list[str]:
+    """Names of further sensors of a quantity that the card has already, at other places."""
+    found: list[str] = []
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        model = rng.choice(names)
+        word = next(
+            (
+                n
+                for n in bank.quantities.get(bank.quantity(model), {"names": ()})["names"]
+                if n in model
+            ),
+            "",
+        )
+        place = rng.choice(bank.text["places"])
+        name = f"{word} {place}" if place.startswith(PREPOSITIONS) else f"{place} {word}"
+        if word and bank.quantity(name) == bank.quantity(model) and name not in (*names, *found):
+            found.append(name)
+    return found
 
 
 def fault(machine: Machine, signals: Sequence[Signal], bank: Bank, rng: random.Random) -> FaultText:
@@ -77,15 +103,21 @@ def _symptoms(signals: Sequence[Signal], rng: random.Random) -> list[Symptom]:
         first = free.pop()
         group = [first]
         alike = [i for i in free if signals[i].quantity == signals[first].quantity != ""]
-        if alike and rng.random() < 0.2:
-            group += alike
-        elif free and rng.random() < 0.18:
-            group += free[: rng.choice((1, 1, 2))]
+        chance = rng.random()
+        if alike and chance < 0.25:
+            group += alike if chance < 0.15 else alike[: rng.choice((1, 2))]
+        elif free and chance < 0.45:
+            group += free[: rng.choice((1, 1, 2, 2, 3, 4))]
         free = [i for i in free if i not in group]
         way = rng.choices(tuple(WAYS), tuple(WAYS.values()))[0]
         hedged = rng.random() < (0.2 if way in ("up", "down", "noisy") else 0.0)
+        other = "" if hedged or rng.random() > 0.05 else OTHER.get(way, "")
         ordered = tuple(sorted(group)) if len(group) > 1 else (first,)
-        found.append(Symptom(ordered, way, hedged))
+        found.append(Symptom(ordered, way, hedged, other))
+        if alike and alike[0] in free and rng.random() < 0.35:
+            rival = rng.choices(tuple(WAYS), tuple(WAYS.values()))[0]
+            found.append(Symptom((alike[0],), rival))
+            free.remove(alike[0])
         count -= len(group)
     return found
 
@@ -138,6 +170,8 @@ class _Writer:
         if not symptoms:
             return []
         style = rng.choices(("clauses", "nouns", "notes", "caused"), (62, 14, 10, 14))[0]
+        if any(symptom.other for symptom in symptoms):
+            style = "clauses"
         if style == "notes":
             notes = rng.choice((", ", "; ", " / ")).join(speaker.mark(one) for one in symptoms)
             return [f"{notes}, {adverb}." if adverb else f"{notes}."]
@@ -163,31 +197,56 @@ class _Writer:
     def _sentence(self, symptoms: Sequence[Symptom], adverb: str) -> str:
         """One sentence of one to three clauses."""
         speaker, rng = self.speaker, self.speaker.rng
-        text = speaker.clause(symptoms[0], adverb)
-        way = symptoms[0]
-        for number, symptom in enumerate(symptoms[1:]):
+        parted = speaker.split(*symptoms[:2]) if len(symptoms) > 1 and not adverb else ""
+        text = parted or speaker.clause(symptoms[0], adverb)
+        way = symptoms[bool(parted)]
+        for number, symptom in enumerate(symptoms[1 + bool(parted) :], bool(parted)):
             alike = symptom.way == way.way and symptom.hedged == way.hedged
+            alike = alike and symptom.other == way.other == ""
             if alike and way.way != "stuck" and rng.random() < 0.35:
                 subject, form = speaker.subject(symptom)
                 follow = rng.choice(speaker.bank.text["follows"]).replace("{x}", subject)
                 text += ", and " + inflect(follow, form)
-            elif rng.random() < 0.12:
+            elif not symptom.other and rng.random() < 0.12:
                 text += ", which " + speaker.caused(symptom)
-            elif rng.random() < 0.06:
+            elif not symptom.other and rng.random() < 0.06:
                 agent = rng.choice(speaker.bank.text["agents"])
                 text += f", and {agent[:1].lower()}{agent[1:]} {speaker.caused(symptom)}"
-            elif rng.random() < 0.15 and not symptom.hedged:
+            elif rng.random() < 0.15 and not (symptom.hedged or symptom.other):
                 text += ", with " + speaker.noun(symptom)
             else:
                 last = number == len(symptoms) - 2
                 join = rng.choice(speaker.bank.text["joins"]) if last else ", "
                 text += join + speaker.clause(symptom)
             way = symptom
-        return text + "."
+        return self._tail(text, symptoms) + "."
+
+    def _tail(self, text: str, symptoms: Sequence[Symptom]) -> str:
+        """Sometimes a condition, a reason, or a signal that is only compared with."""
+        speaker, rng = self.speaker, self.speaker.rng
+        chance = rng.random()
+        if chance < 0.12:
+            text += f" {self._filled(rng.choice(speaker.bank.text['tails']))}"
+        spoken = {i for symptom in symptoms for i in symptom.group}
+        rest = [s for i, s in enumerate(speaker.signals) if i not in spoken]
+        if 0.12 < chance < 0.18 and rest and symptoms[-1].way in ("up", "down"):
+            name = reference(rng.choice(rest), speaker.signals, speaker.bank, rng)
+            beside = rng.choice(speaker.bank.text["besides"]).replace("{x}", name)
+            text += f" {inflect(beside, Form.ONE)}".replace("the the ", "the ")
+        return text
 
     def _part(self) -> tuple[str, str]:
         rng = self.speaker.rng
-        return rng.choice(self.machine.parts), rng.choice(self.speaker.bank.text["defects"])
+        places = [
+            signal.place
+            for signal in self.speaker.signals
+            if signal.place
+            and signal.quantity != "valve"
+            and not signal.place[-1].isdigit()
+            and not signal.place.startswith(PREPOSITIONS)
+        ]
+        known = places if places and rng.random() < 0.25 else self.machine.parts
+        return rng.choice(known), rng.choice(self.speaker.bank.text["defects"])
 
     def _filled(self, phrase: str) -> str:
         part, defect = self._part()

@@ -45,12 +45,22 @@ class Signal:
     place: str
     """Its name without the quantity; empty if the name is nothing else."""
 
+    def here(self, word: str) -> str:
+        """``word`` where the signal is: "vibration at the motor", "pressure before the filter"."""
+        return f"{word} {self.at}"
+
+    @property
+    def at(self) -> str:
+        """The place with its preposition."""
+        return self.place if self.place.startswith(PREPOSITIONS) else f"at the {self.place}"
+
+
+PREPOSITIONS = ("at ", "in ", "before ", "after ", "behind ")
+
 
 def dress(names: Sequence[str], bank: Bank, rng: random.Random) -> tuple[Signal, ...]:
     """The card's signals with labels in one style."""
-    style = rng.choices(
-        ("plain", "unit", "short", "code", "behind", "plural"), (50, 14, 10, 10, 10, 6)
-    )[0]
+    style = rng.choices(("plain", "unit", "short", "code", "behind"), (50, 13, 10, 10, 17))[0]
     found = []
     for name in names:
         quantity = bank.quantity(name)
@@ -71,8 +81,9 @@ def _label(name: str, quantity: str, word: str, style: str, rng: random.Random) 
             return " ".join(SHORT.get(part, part) for part in name.split())
         case "code":
             return f"{LETTERS[quantity]}{rng.randint(100, 999)} {name}"
-        case "behind" if word and place:
-            return rng.choice((f"{word} {place}", f"{word} at the {place}", f"{word}, {place}"))
+        case "behind" if word and place and not place.startswith(PREPOSITIONS):
+            ways = (f"{word} {place}", f"{word} at the {place}", f"{word}, {place}")
+            return rng.choice((*ways, f"{word} of the {place}"))
         case _:
             return name
 
@@ -81,20 +92,26 @@ def reference(signal: Signal, signals: Sequence[Signal], bank: Bank, rng: random
     """A noun phrase for one signal, which no other signal of the card shares."""
     ways = [f"the {signal.name}"] * 5 + [
         signal.name,
+        signal.name,
         f"the {signal.label}",
         f"the {signal.name} reading",
     ]
-    words = list(bank.quantities.get(signal.quantity, {}).get("words", ()))
-    words = [word for word in words if "{" not in word]
-    alone = sum(other.quantity == signal.quantity for other in signals) == 1
-    if signal.place and not alone and signal.quantity and rng.random() < 0.3:
-        return f"the {rng.choice(words or [signal.quantity])} at the {signal.place}"
-    if words and signal.place:
-        word = rng.choice(words)
-        ways += [f"the {word} at the {signal.place}", f"the {word} of the {signal.place}"]
-        ways += [f"the {signal.place} {word}", f"the {signal.place}'s {word}"]
-        if alone:
-            ways += [f"the {word}"] * 2
+    entry = bank.quantities.get(signal.quantity, {})
+    words = [word for word in entry.get("words", ()) if "{" not in word]
+    alike = [one for one in signals if one.quantity == signal.quantity and one is not signal]
+    if not signal.quantity or any(one.place == signal.place for one in alike):
+        return rng.choice(ways)
+    if not alike and rng.random() < 0.3:
+        return f"the {rng.choice([*entry.get('alone', ()), signal.name])}"
+    if not signal.place:
+        return rng.choice(ways)
+    if alike and rng.random() < 0.35:
+        return f"the {signal.here(rng.choice(words or [signal.quantity]))}"
+    for word in rng.sample(words, min(2, len(words))):
+        ways += [f"the {signal.here(word)}"] * 2
+        if not signal.place.startswith(PREPOSITIONS):
+            ways += [f"the {word} of the {signal.place}", f"the {signal.place} {word}"]
+            ways += [f"the {signal.place}'s {word}"]
     return rng.choice(ways)
 
 
@@ -103,6 +120,7 @@ def shared_reference(quantity: str, count: int, bank: Bank, rng: random.Random) 
     word = rng.choice([w for w in bank.quantities[quantity]["words"] if "{" not in w] or [quantity])
     several = word if word.endswith("s") else f"{word}s"
     ways = [f"all {several}", f"the {several}", f"every {word}", f"{several} everywhere"]
+    ways += [several, f"the {word}"]
     if count == 2:
         ways += [f"both {several}"] * 3
     if quantity == "vibration":

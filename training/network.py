@@ -176,6 +176,11 @@ class Network(nn.Module):
         """Logits (rows, options) of the tokens ``options`` only."""
         return states @ self.head[options].float().T
 
+    def all_scores(self, states: Tensor) -> Tensor:
+        """Logits (rows, vocabulary)."""
+        scores: Tensor = _Frozen.apply(states, self.head)
+        return scores
+
     def adapters(self) -> Iterator[tuple[str, Linear]]:
         """Every adapted weight by its name in the file (``blk.8.attn_q.weight``)."""
         for index, layer in enumerate(self.layers):

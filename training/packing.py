@@ -43,7 +43,7 @@ class Packed:
     """(Q, words of a signal) probabilities; a speed's fill the first columns."""
 
 
-class _Tree:
+class Tree:
     """Grows node by node; a node is a run of tokens after its parent's."""
 
     def __init__(self) -> None:
@@ -53,6 +53,7 @@ class _Tree:
         """Parent node (−1: none), first token, one past the last."""
 
     def grow(self, parent: int, tokens: Sequence[int]) -> int:
+        """Add a node after ``parent`` (−1: the root) and return its number."""
         start = self.positions[self.nodes[parent][2] - 1] + 1 if parent >= 0 else 0
         first = len(self.tokens)
         self.tokens += tokens
@@ -61,6 +62,7 @@ class _Tree:
         return len(self.nodes) - 1
 
     def mask(self) -> NDArray[np.bool_]:
+        """(L, L): true where the row's token sees the column's."""
         size = len(self.tokens)
         seen = np.zeros((size, size), dtype=np.bool_)
         for parent, first, end in self.nodes:
@@ -73,7 +75,7 @@ class _Tree:
 
 def pack(card: Card, tokenize: Tokenize) -> Packed:
     """The sequence of a card. Raises ``ValueError`` if a fault lacks the target of a signal."""
-    tree = _Tree()
+    tree = Tree()
     prefixes = [tokenize(reading_prefix(card.labels, fault.text)) for fault in card.faults]
     shared = _common(prefixes)
     root = tree.grow(-1, prefixes[0][:shared])

@@ -44,7 +44,8 @@ class Bank:
     speeds: Mapping[str, Mapping[str, Sequence[str]]]
     text: Mapping[str, Sequence[str]]
     quantities: Mapping[str, Mapping[str, Sequence[str]]]
-    """Quantity → ``names``, ``words``, and by direction what is said of its place."""
+    """Quantity → ``names``, ``words``, ``alone`` (words for the only signal of its quantity), and
+    by direction what is said of its place."""
 
     def quantity(self, label: str) -> str:
         """Which quantity a label names: ``"bearing temperature"`` → ``"temperature"``, or empty."""
@@ -74,6 +75,7 @@ def load(held: bool) -> Bank:
         quantities[name] = {
             "names": entry["names"],
             "words": entry["words"],
+            "alone": entry.get("alone", entry["words"]),
             "up": up,
             "down": down,
             "same": [] if held else entry["same"],

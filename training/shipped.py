@@ -43,7 +43,7 @@ def shipped_cards(folder: Path, *, public: bool = False) -> list[Card]:
     """All cards under ``folder`` that have faults with formal symptoms.
 
     Those in its folder ``public`` are a set of their own: the generator was improved after a look
-    at what was read wrongly in the others, never at these.
+    at what was read wrongly in the others. Of these only the kinds of error were known.
     """
     found = []
     for path in sorted(folder.rglob("*.toml")):

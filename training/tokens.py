@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from training.packing import Tokenize
 
+Tokenizer = Callable[..., list[int]]
+"""Text to tokens, without a start token; with a second argument that is true, control tokens are
+read out of the text."""
 
-def tokenizer_of(path: Path) -> Tokenize:
-    """Text to tokens, without control tokens and without a start token."""
+
+def tokenizer_of(path: Path) -> Tokenizer:
+    """The tokenizer of a model's file."""
     import llama_cpp
 
     model = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
 
-    def tokenize(text: str) -> list[int]:
-        return [int(t) for t in model.tokenize(text.encode(), add_bos=False, special=False)]
+    def tokenize(text: str, control: bool = False) -> list[int]:
+        return [int(t) for t in model.tokenize(text.encode(), add_bos=False, special=control)]
 
     return tokenize
 

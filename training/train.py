@@ -32,6 +32,8 @@ KEEP_EVERY_S = 60.0
 SHOW_EVERY_S = 15.0
 
 Draw = Callable[[random.Random], Card]
+Step = Callable[[random.Random], tuple[Tensor, int]]
+"""Draws one example and gives its loss and its tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +109,22 @@ class Reader:
         logs = self.log_chances(packed)
         return -(torch.from_numpy(packed.targets) * logs).sum(-1).mean()
 
+    def step(self, draw: Draw) -> Step:
+        """Learns from what ``draw`` gives."""
 
-def train(reader: Reader, draw: Draw, recipe: Recipe, folder: Path) -> Progress:
+        def one(rng: random.Random) -> tuple[Tensor, int]:
+            packed = drawn(draw, rng, self.tokenize)
+            return self.loss(packed), len(packed.tokens)
+
+        return one
+
+
+def train(network: Network, step: Step, recipe: Recipe, folder: Path) -> Progress:
     """Train until the budget is spent, from the checkpoint in ``folder`` if there is one."""
     optimizer = torch.optim.AdamW(
-        reader.network.trained(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01
+        network.trained(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01
     )
-    progress = restore(folder, reader.network, optimizer)
+    progress = restore(folder, network, optimizer)
     run = _Run(time.perf_counter() - progress.seconds, recipe)
     kept = shown = time.perf_counter()
     while (share := run.share(progress)) < 1.0:
@@ -121,21 +132,20 @@ def train(reader: Reader, draw: Draw, recipe: Recipe, folder: Path) -> Progress:
         for group in optimizer.param_groups:
             group["lr"] = rate
         rng = random.Random(f"{recipe.seed}:{progress.step}")  # noqa: S311 -- synthetic texts
-        packed = _drawn(draw, rng, reader.tokenize)
-        loss = reader.loss(packed)
+        loss, tokens = step(rng)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(reader.network.trained(), 1.0)
+        torch.nn.utils.clip_grad_norm_(network.trained(), 1.0)
         optimizer.step()
-        _count(progress, packed, float(loss), time.perf_counter() - run.begin)
+        _count(progress, tokens, float(loss), time.perf_counter() - run.begin)
         now = time.perf_counter()
         if now - shown > SHOW_EVERY_S:
             shown = now
             _show(progress, run)
         if now - kept > KEEP_EVERY_S:
             kept = now
-            keep(folder, reader.network, optimizer, progress)
-    keep(folder, reader.network, optimizer, progress)
+            keep(folder, network, optimizer, progress)
+    keep(folder, network, optimizer, progress)
     return progress
 
 
@@ -151,16 +161,17 @@ class _Run:
         return progress.seconds / (60.0 * self.recipe.minutes)
 
 
-def _drawn(draw: Draw, rng: random.Random, tokenize: Tokenize) -> Packed:
+def drawn(draw: Draw, rng: random.Random, tokenize: Tokenize) -> Packed:
+    """The next card that is not too long."""
     while True:
         packed = pack(draw(rng), tokenize)
         if len(packed.tokens) <= LONGEST:
             return packed
 
 
-def _count(progress: Progress, packed: Packed, loss: float, seconds: float) -> None:
+def _count(progress: Progress, tokens: int, loss: float, seconds: float) -> None:
     progress.step += 1
-    progress.tokens += len(packed.tokens)
+    progress.tokens += tokens
     progress.seconds = seconds
     weight = max(0.03, 1.0 / progress.step)
     progress.loss += weight * (loss - progress.loss)

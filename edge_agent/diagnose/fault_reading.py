@@ -11,7 +11,7 @@ text form a prefix; each question about one signal continues it, and the answer 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from edge_agent.card import Word
@@ -43,3 +43,26 @@ def signal_question(label: str) -> str:
 
 
 SPEED_QUESTION = "speed:"
+
+AnswerKind = Literal["said", "none", "speed"]
+"""Answers that are sure or unsure alike: a word for a signal, that the text says nothing of it, and
+how fast."""
+
+
+def kind_of(words: Sequence[str], chances: Sequence[float]) -> AnswerKind:
+    """The kind of one answer over ``words``."""
+    if len(words) == len(SPEED_WORDS):
+        return "speed"
+    best = max(range(len(words)), key=lambda at: chances[at])
+    return "none" if words[best] == "none" else "said"
+
+
+def tempered(
+    words: Sequence[str], chances: Sequence[float], temperatures: Mapping[AnswerKind, float]
+) -> tuple[float, ...]:
+    """One answer at the temperature of its kind (1 where none is given): p^(1/T), summing to 1. The
+    order of the words stays; above 1 they come closer together (Guo et al. 2017)."""
+    power = 1.0 / temperatures.get(kind_of(words, chances), 1.0)
+    raised = [max(p, 0.0) ** power for p in chances]
+    total = sum(raised)
+    return tuple(p / total for p in raised) if total > 0 else tuple(chances)

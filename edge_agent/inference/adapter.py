@@ -10,7 +10,7 @@ import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -37,8 +37,9 @@ class AdapterManifest(Section):
     size: int = Field(gt=0, le=LARGEST)
     """Bytes."""
     sha256: Sha256
-    task: Literal["fault-reading"]
-    """What it was trained for: ``fault-reading`` reads a card's texts into symptom tables."""
+    task: Literal["fault-reading", "fault-wording"]
+    """What it was trained for: ``fault-reading`` reads a card's texts into symptom tables,
+    ``fault-wording`` explains a fault from the evidence (none ships, the daemon asks none)."""
     prompt_version: str = Field(default="", max_length=32)
     """Version of the prompt that it was trained with."""
     base: str = Field(max_length=64)
@@ -52,6 +53,10 @@ class AdapterManifest(Section):
     """On what, for people."""
     words: tuple[str, ...] = ()
     """The words that it answers with."""
+    temperatures: dict[
+        Literal["said", "none", "speed"], Annotated[float, Field(ge=0.1, le=10)]
+    ] = {}
+    """Of its probabilities, by kind of answer; fitted on texts that it was not trained on."""
     figures: dict[str, float] = {}
     """What was measured of it, by name."""
 

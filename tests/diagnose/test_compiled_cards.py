@@ -223,6 +223,21 @@ def test_only_what_changed_is_read_again() -> None:
     assert len(script.texts) == 4, "another model reads all of it"
 
 
+def test_answers_are_stored_at_the_temperature_of_the_adapter() -> None:
+    plain = compile_card(card(), None, ModelReader(Scripted().ask, ABOUT))
+    cooled = compile_card(
+        card(), None, ModelReader(Scripted().ask, ABOUT, temperatures={"said": 2.0})
+    )
+    before = plain.faults["bearing"].signals["bearing_temperature"]
+    after = cooled.faults["bearing"].signals["bearing_temperature"]
+    assert isinstance(before, dict)
+    assert isinstance(after, dict)
+    assert 0.5 < after["up"] < before["up"]
+    assert sum(after.values()) == pytest.approx(1.0)
+    assert cooled.faults["bearing"].signals["flow"] == plain.faults["bearing"].signals["flow"]
+    assert cooled.faults["bearing"].speed == plain.faults["bearing"].speed
+
+
 def test_the_words_that_decided_are_found_by_leaving_them_out() -> None:
     reader = ModelReader(Scripted().ask, ABOUT)
     made = compile_card(card(), None, reader)

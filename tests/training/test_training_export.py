@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import edge_agent
+from edge_agent.diagnose.fault_reading import AnswerKind
 from edge_agent.errors import BadConfig
+from edge_agent.inference.adapter import AdapterManifest
 from edge_agent.inference.gguf import read_adapter_header
 from training.export import Described, manifest, sha256_of, write_adapter
 from training.weights import dequantize
@@ -52,7 +54,10 @@ def test_what_is_written_can_be_read(tmp_path: Path) -> None:
 def test_the_manifest_names_base_file_and_hashes(tmp_path: Path) -> None:
     path = tmp_path / "x.gguf"
     path.write_bytes(b"abc")
-    table = tomllib.loads(manifest(path, _about(), ("up",), {"cell_accuracy": 0.9}))
+    sure: dict[AnswerKind, float] = {"said": 1.5}
+    table = tomllib.loads(manifest(path, _about(), ("up",), {"cell_accuracy": 0.9}, sure))
+    AdapterManifest.model_validate(table)
+    assert table["temperatures"] == sure
     assert table["sha256"] == sha256_of(path)
     assert table["base_sha256"] == "0" * 64
     assert table["size"] == 3
@@ -65,6 +70,7 @@ def test_the_shipped_adapter_is_what_its_manifest_says() -> None:
     assert path.stat().st_size == table["size"] <= LARGEST
     assert sha256_of(path) == table["sha256"]
     assert table["licence"] == "Apache-2.0"
+    assert set(table["temperatures"]) == {"said", "none", "speed"}
     assert (SHIPPED / "fault-reader.md").exists()
 
 
