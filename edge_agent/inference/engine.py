@@ -22,13 +22,13 @@ from edge_agent.completion import (
 from edge_agent.errors import BadAnswer, EdgeAgentError, Unavailable
 from edge_agent.inference import template
 from edge_agent.inference.adapter import AdapterFile
-from edge_agent.inference.adapters import Adapters, no_adapter
 from edge_agent.inference.answer import Answer, Deadline, Meter, Prompt, Ticket
 from edge_agent.inference.cells import Cells
 from edge_agent.inference.constraint import Constraint, grammar_for
 from edge_agent.inference.contention import ThreadChoice
 from edge_agent.inference.drafts import ROWS, PromptLookup, drafts_pay
 from edge_agent.inference.likelihood import score_choice
+from edge_agent.inference.lora import Adapters, no_adapter
 from edge_agent.inference.manifest import Manifest
 from edge_agent.inference.native import (
     Aborted,
