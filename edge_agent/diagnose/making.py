@@ -30,7 +30,9 @@ def request_of(given: Circumstances, ranking: Ranking) -> CompletionRequest | No
     if card is None or not ranking.faults:
         return None
     settings = given.settings
-    return prepare(given.job, card, ranking, given.allowance, settings, given.passages)
+    return prepare(
+        given.job, card, ranking, given.allowance, settings, given.passages, given.similar
+    )
 
 
 def diagnosis_of(

@@ -14,7 +14,7 @@ from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.diagnose.answer import combine, read_explanation
 from edge_agent.diagnose.claims import sentences, verified
-from edge_agent.diagnose.prompt import FAULT_CHOICE, prepare
+from edge_agent.diagnose.prompt import FAULT_CHOICE, best_fault, prepare
 from edge_agent.diagnose.rules import Ranking, rank
 from edge_agent.errors import BadAnswer, Unavailable
 from edge_agent.evaluation.cases import Case
@@ -235,7 +235,8 @@ class ModelRun:
         self._tokens.append(completion.tokens_in + completion.tokens_out)
         said = read_explanation(completion.text)
         self._said += len(sentences(said))
-        self._stood += len(sentences(verified(said, finding, card)))
+        explained = best_fault(card, rules.faults[0][0])
+        self._stood += len(sentences(verified(said, finding, card, explained)))
         chances = completion.probabilities.get(FAULT_CHOICE, {})
         own = sorted(chances.items(), key=lambda pair: (-pair[1], pair[0]))
         return {"model": Ranking(tuple(own), 0.0), "combined": combine(rules, completion)}
