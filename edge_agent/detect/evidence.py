@@ -63,8 +63,9 @@ def _direction(tracker: Tracker, index: int, sigma: float) -> Direction:
         return Direction.MISSING
     if tracker.frozen()[index]:
         return Direction.FROZEN
-    if tracker.limits is not None:
-        side = tracker.limits.side(tracker.levels())[index]
+    limits = tracker.limits_in_force()
+    if limits is not None:
+        side = limits.side(tracker.levels())[index]
         if side:
             return Direction.UP if side > 0 else Direction.DOWN
     # Three spreads are nothing for a temperature that wanders by ten in normal operation.

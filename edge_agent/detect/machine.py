@@ -14,10 +14,12 @@ from edge_agent.config.detect import DetectSection
 from edge_agent.detect.evidence import compose, fingerprint, origin_of
 from edge_agent.detect.feedback import Feedback, Opinion
 from edge_agent.detect.incident import Event, Hysteresis, State
+from edge_agent.detect.levels import separate
 from edge_agent.detect.limits import Limits, limits_of
 from edge_agent.detect.profile import Floats, learn
 from edge_agent.detect.rows import Row, RowAssembler
 from edge_agent.detect.silence import Silence, fell_silent, speaks_again
+from edge_agent.detect.states import States, StateSignal
 from edge_agent.detect.tracker import Tracker
 from edge_agent.finding import Finding, IncidentPhase, SignalEvidence, Window
 from edge_agent.telemetry import Reading
@@ -25,6 +27,8 @@ from edge_agent.telemetry import Reading
 SETTLE_ROWS = 20
 """The picture of an incident is settled after this many rows, and at least as many seconds."""
 SETTLE_S = 20.0
+LEVEL_ROWS = 60
+"""An incident this old may be about another operating state."""
 UPDATES_MAX = 6
 """Updates of one incident at most, after the settled one: a flapping picture is no news."""
 INSTRUMENT_SCORE = 1.2
@@ -45,6 +49,8 @@ class EquipmentStatus:
     signals: int
     score: float
     incident_id: str | None
+    operating_state: str = "unknown"
+    """``running``, ``off``, ``load 2``, or what the card calls it; ``unknown`` while learning."""
     held: bool = False
     """The baseline was frozen by command."""
     muted: int = 0
@@ -110,6 +116,7 @@ class Machine:
             signals=len(self.assembler.signals),
             score=round(self.score, 2),
             incident_id=self.incident.incident_id if is_open and self.incident else None,
+            operating_state=self.operating_state(),
             held=self.held,
             muted=len(self.feedback.muted),
             kept_quiet=sum(one.kept_quiet for one in self.feedback.muted.values()),
@@ -119,6 +126,8 @@ class Machine:
         """What a person said of a picture."""
         self.feedback.say(picture, opinion)
         self.changed = True
+        if opinion is Opinion.TRUE and self.tracker is not None and self.tracker.states is not None:
+            self.tracker.states.refuse(picture)
         if self.hysteresis.state is State.OPEN and self.incident is not None:
             self.dismissed = self.feedback.dismisses(self.incident.fingerprint)
 
@@ -156,6 +165,20 @@ class Machine:
             [known[name].normal if name in known else None for name in self.assembler.signals]
         )
 
+    def operating_state(self) -> str:
+        """What it does now, for people."""
+        if self.tracker is None:
+            return "unknown"
+        return self.tracker.states.name() if self.tracker.states is not None else "running"
+
+    def state_signal(self) -> StateSignal | None:
+        """The signal that says the operating state, by the card, once it came."""
+        states = self.card.states if self.card else None
+        if states is None or states.signal not in self.assembler.signals:
+            return None
+        names = {float(code): name for code, name in states.names.items()}
+        return StateSignal(self.assembler.signals[states.signal], names)
+
     def _row(self, row: Row) -> list[Finding]:
         back = self._back(row.at)
         elapsed = row.at - self.at if self.rows else 0.0
@@ -169,9 +192,23 @@ class Machine:
             self._learn(row)
             return back
         inside = self.hysteresis.state is State.OPEN
+        states = self.tracker.states
+        before = states.now if states is not None else 0
         self.tracker.step(row.values, row.fresh, row.broken, inside, self.held, elapsed)
+        if states is not None:
+            if states.now != before:
+                self._state_changed(self.tracker)
+            if states.changing:
+                self.score = 0.0
+                return back
         self.score = self._score(self.tracker)
         return back + self._judge(self.tracker)
+
+    def _state_changed(self, tracker: Tracker) -> None:
+        """What an open incident was measured from belongs to the state that was left."""
+        if self.opening_baseline is not None:
+            self.opening_baseline = tracker.slow.copy()
+        self.since[:] = np.nan
 
     def _learn(self, row: Row) -> None:
         size = len(row.values)
@@ -181,10 +218,12 @@ class Machine:
         ]
         self.learning.append(row.values)
         if len(self.learning) >= self._settings.learn_rows:
-            rows = np.array(self.learning)
-            self.tracker = Tracker.begin(
-                learn(rows), rows, process=self.card is not None and self.card.kind == "process"
-            )
+            signal = self.state_signal()
+            rows, shifts, codes = separate(np.array(self.learning), signal)
+            process = self.card is not None and self.card.kind == "process"
+            self.tracker = Tracker.begin(learn(rows), rows, process)
+            if signal is not None or len(shifts) > 1:
+                self.tracker.states = States.learned(self.tracker.profile, shifts, codes, signal)
             self.tracker.limits = self.card_limits()
             self.since = np.full(size, np.nan)
             self.learning = []
@@ -244,6 +283,8 @@ class Machine:
         closed = self._finding(IncidentPhase.CLOSED)
         self.incident = None if over else closed
         if event is not Event.RECOVERED and not self.held:
+            if over and self.opening_baseline is not None:
+                tracker.accept_level(self.opening_baseline, known=event is Event.DISMISSED)
             tracker.rebase()
         if over:
             self.opening_baseline = None
@@ -279,6 +320,8 @@ class Machine:
     def _update(self, incident: Finding) -> list[Finding]:
         old_enough = self.at - incident.opened_at >= SETTLE_S
         rows = self.hysteresis.rows
+        if rows == LEVEL_ROWS and self.tracker is not None and self.opening_baseline is not None:
+            self.tracker.visit(self.opening_baseline, incident.fingerprint)
         settled = old_enough and rows == SETTLE_ROWS
         late = old_enough and rows > SETTLE_ROWS and incident.sequence == 0
         due = self.hysteresis.rows % (3 * SETTLE_ROWS) == 0 and incident.sequence <= UPDATES_MAX
@@ -308,6 +351,7 @@ class Machine:
             score=round(self.score, 3),
             origin=origin,
             reason=reason,
+            operating_state=self.operating_state(),
             window=Window(start=opened_at, end=self.at),
             evidence=evidence,
             fingerprint=fingerprint(self.equipment, evidence),

@@ -14,12 +14,15 @@ from edge_agent.detect.incident import Hysteresis, State
 from edge_agent.detect.machine import Machine
 from edge_agent.detect.plant import Plant
 from edge_agent.detect.profile import Profile
+from edge_agent.detect.states import States
 from edge_agent.detect.tracker import Tracker
 from edge_agent.finding import Finding
 
 log = structlog.get_logger(__name__)
 
-VERSION = 4
+VERSION = 5
+READABLE = (4, VERSION)
+"""Version 4 knew no operating states."""
 _PROFILE = (
     "center",
     "scale",
@@ -49,6 +52,9 @@ _TRACKER = (
 )
 _PLANT = ("center", "spread", "precision", "usual", "level")
 _CUSTOM = ("mean", "variance", "seen")
+_STATES = ("centers", "slows", "rows", "visits", "known", "codes", "apart", "creeps", "unrest")
+_GATHERED = ("gathered", "arrival")
+_STATE_COUNTS = ("now", "since", "moving", "arriving", "gathering")
 
 
 class Packed(msgspec.Struct):
@@ -75,6 +81,9 @@ class Packed(msgspec.Struct):
     silent: bytes = b""
     muted: dict[str, tuple[str, int, int]] = {}
     """Fingerprint → what was said, how often, how many incidents it kept quiet."""
+    states: dict[str, bytes] = {}
+    state_counts: tuple[int, ...] = ()
+    pictures: list[str] = []
 
 
 def dump(machine: Machine) -> bytes:
@@ -110,15 +119,27 @@ def dump(machine: Machine) -> bytes:
             picture: (str(one.opinion), one.said, one.kept_quiet)
             for picture, one in machine.feedback.muted.items()
         },
+        **_states_of(tracker),
     )
     return msgspec.msgpack.encode(packed)
+
+
+def _states_of(tracker: Tracker | None) -> dict[str, Any]:
+    states = tracker.states if tracker else None
+    if states is None:
+        return {}
+    return {
+        "states": {name: _raw(getattr(states, name)) for name in (*_STATES, *_GATHERED)},
+        "state_counts": tuple(getattr(states, name) for name in _STATE_COUNTS),
+        "pictures": states.pictures,
+    }
 
 
 def load(machine: Machine, data: bytes) -> bool:
     """Fill a new ``machine`` from ``data``; False, said in the log, if it cannot be read."""
     try:
         packed = msgspec.msgpack.decode(data, type=Packed)
-        if packed.version != VERSION:
+        if packed.version not in READABLE:
             raise ValueError(f"version {packed.version}, this program reads {VERSION}")  # noqa: TRY301
         _fill(machine, packed)
     except (msgspec.DecodeError, ValueError, KeyError) as error:
@@ -146,6 +167,8 @@ def _fill(machine: Machine, packed: Packed) -> None:
     machine.tracker = tracker
     if tracker is not None:
         tracker.limits = machine.card_limits()
+        if tracker.states is not None:
+            tracker.states.signal = machine.state_signal()
     machine.learning = list(learning)
     machine.rows, machine.at, machine.since = packed.rows, packed.at, since
     machine.hysteresis = Hysteresis(
@@ -204,7 +227,38 @@ def _tracker(packed: Packed, size: int) -> Tracker:
     profile = Profile(**{name: read(packed.profile, name) for name in _PROFILE})
     plant = Plant(**{name: read(packed.plant, name) for name in _PLANT}) if packed.plant else None
     moving = {name: read(packed.tracker, name) for name in _TRACKER}
-    return Tracker(profile, custom=custom, plant=plant, **moving)
+    return Tracker(profile, custom=custom, plant=plant, states=_states(packed, size), **moving)
+
+
+def _states(packed: Packed, size: int) -> States | None:
+    if not packed.states:
+        return None
+    count = len(packed.pictures)
+    shapes = {
+        "centers": (count, size),
+        "slows": (count, 2 * size),
+        "apart": (size,),
+        "creeps": (size,),
+        "unrest": (2 * size,),
+    }
+    kinds: dict[str, type] = {
+        "rows": np.int64,
+        "visits": np.int64,
+        "known": np.bool_,
+        "creeps": np.bool_,
+    }
+    arrays: dict[str, Any] = {
+        name: _array(packed.states[name], kinds.get(name, np.float64), shapes.get(name, (count,)))
+        for name in _STATES
+    }
+    for name in _GATHERED:
+        arrays[name] = _array(packed.states[name], np.float64, (-1,))
+        if len(arrays[name]) not in (0, size):
+            raise ValueError(f"{name}: {len(arrays[name])} values for {size} signals")
+    counts: dict[str, Any] = dict(zip(_STATE_COUNTS, packed.state_counts, strict=True))
+    if not 0 <= counts["now"] < count:
+        raise ValueError(f"state {counts['now']} of {count}")
+    return States(**arrays, pictures=packed.pictures, **counts)
 
 
 def _square(machine: Machine) -> np.ndarray[Any, Any]:
