@@ -72,6 +72,8 @@ class SignalEvidence(Record):
     shape: Shape = Shape.UNKNOWN
     since: float | None = None
     """Source time of the first deviation, Unix seconds; None while normal."""
+    period_s: float | None = None
+    """Period of a swing around the mean, seconds; None where it is none."""
 
 
 class Window(Record):

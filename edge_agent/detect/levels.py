@@ -15,6 +15,8 @@ from edge_agent.detect.states import JUMP, NEAR, STATES_MAX, StateSignal
 
 WINDOW, GAP = 15, 20
 """Rows before and after a jump that are compared, and rows between them for the change itself."""
+LEAST_STRETCHES = 3
+"""A single jump while learning may be anything; a machine with states jumps again."""
 LEAST_ROWS = 30
 """A level that was held for fewer rows teaches nothing."""
 RANGE_FLOOR = 0.02
@@ -58,7 +60,7 @@ def _clustered(values: Floats) -> NDArray[np.int64]:
     """(N,) number of the level that each row belongs to, -1 in a change; all 0 if there is one."""
     one = np.zeros(len(values), np.int64)
     stretches = _stretches(values)
-    if len(stretches) < 2:
+    if len(stretches) < LEAST_STRETCHES:
         return one
     spread = RANGE_FLOOR * (values.max(axis=0) - values.min(axis=0))
     means = np.array([np.median(values[a:b], axis=0) for a, b in stretches])
@@ -69,15 +71,18 @@ def _clustered(values: Floats) -> NDArray[np.int64]:
             return one
     apart = means.max(axis=0) - means.min(axis=0)
     told = (apart > 0) & (apart >= JUMP * np.maximum(widths.max(axis=0), spread))
+    if not told.any():
+        return one
     levels: list[Floats] = []
     labels = np.full(len(values), -1, np.int64)
     for (a, b), mean in zip(stretches, means, strict=True):
-        off = [float(np.sqrt((((mean - x) / apart)[told] ** 2).mean())) for x in levels]
+        away = [(mean[told] - level[told]) / apart[told] for level in levels]
+        off = [float(np.sqrt((one * one).mean())) for one in away]
         if not off or min(off) > NEAR:
             levels.append(mean)
             off.append(0.0)
         labels[a:b] = int(np.argmin(off))
-    return labels if told.any() and len(levels) <= STATES_MAX else one
+    return labels if len(levels) <= STATES_MAX else one
 
 
 def _together(jumped: NDArray[np.bool_], spread: Floats) -> bool:

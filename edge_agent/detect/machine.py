@@ -11,11 +11,12 @@ import numpy as np
 
 from edge_agent.card import Card
 from edge_agent.config.detect import DetectSection
-from edge_agent.detect.evidence import compose, fingerprint, origin_of
+from edge_agent.detect.evidence import compose, fingerprint
 from edge_agent.detect.feedback import Feedback, Opinion
 from edge_agent.detect.incident import Event, Hysteresis, State
 from edge_agent.detect.levels import separate
 from edge_agent.detect.limits import Limits, limits_of
+from edge_agent.detect.origin import Context, origin_of
 from edge_agent.detect.profile import Floats, learn
 from edge_agent.detect.rows import Row, RowAssembler
 from edge_agent.detect.silence import Silence, fell_silent, speaks_again
@@ -27,6 +28,8 @@ from edge_agent.telemetry import Reading
 SETTLE_ROWS = 20
 """The picture of an incident is settled after this many rows, and at least as many seconds."""
 SETTLE_S = 20.0
+PAUSE_S, PAUSE_ROWS = 5.0, 5.0
+"""Nothing for so long, and for so many usual rows, is a pause: its source may have restarted."""
 LEVEL_ROWS = 60
 """An incident this old may be about another operating state."""
 UPDATES_MAX = 6
@@ -85,6 +88,8 @@ class Machine:
         self.feedback = Feedback()
         self.dismissed = False
         """A person said that the open incident is none: it closes with the next row."""
+        self.pause_s = self.back_at = 0.0
+        """The last pause of all signals, and when it ended."""
         self.silence = Silence()
         self.silent: Finding | None = None
         """The open incident of a machine from which nothing comes."""
@@ -182,6 +187,8 @@ class Machine:
     def _row(self, row: Row) -> list[Finding]:
         back = self._back(row.at)
         elapsed = row.at - self.at if self.rows else 0.0
+        if self.silence.usual_s and elapsed > max(PAUSE_S, PAUSE_ROWS * self.silence.usual_s):
+            self.pause_s, self.back_at = elapsed, row.at
         self.rows += 1
         self.at = row.at
         self.silence.row(row.at)
@@ -238,6 +245,7 @@ class Machine:
         instruments = tracker.instruments()
         if instruments is not None:
             spread[instruments] = INSTRUMENT_SCORE
+        np.maximum(spread, tracker.swing_scores(), out=spread)
         each = np.maximum(tracker.shift_scores(), spread) * self._settings.sensitivity
         deviating = each >= SINCE_SCORE
         self.since[~deviating] = np.nan
@@ -298,14 +306,35 @@ class Machine:
         return [speaks_again(before, at)]
 
     def _evidence(self, tracker: Tracker) -> tuple[SignalEvidence, ...]:
-        baseline = self.opening_baseline if self.opening_baseline is not None else tracker.slow
+        baseline = self._baseline(tracker)
         outside = np.zeros(len(baseline), np.bool_)
         outside[: len(tracker.last)] = tracker.range_scores() >= 1.0
         if outside.any():
             baseline = np.where(
                 outside, np.pad(tracker.custom.mean, (0, len(tracker.last))), baseline
             )
-        return compose(tracker, self.assembler.signals, baseline, self.since, self.at, self.card)
+        return compose(
+            tracker,
+            self.assembler.signals,
+            baseline,
+            self.since,
+            self.at,
+            self.card,
+            self.silence.usual_s,
+        )
+
+    def _baseline(self, tracker: Tracker) -> Floats:
+        return self.opening_baseline if self.opening_baseline is not None else tracker.slow
+
+    def _context(self, tracker: Tracker) -> Context:
+        return Context(
+            tracker=tracker,
+            signals=tuple(self.assembler.signals),
+            baseline=self._baseline(tracker),
+            pause_s=self.pause_s,
+            back_at=self.back_at,
+            row_s=self.silence.usual_s,
+        )
 
     def _opened(self, tracker: Tracker) -> Finding:
         tracker.peaks = tracker.channel_scores()
@@ -340,7 +369,11 @@ class Machine:
         before = self.incident if opened_at is None else None
         opened_at = before.opened_at if before else (opened_at or self.at)
         evidence = self._evidence(tracker)
-        origin, reason = origin_of(evidence, int(tracker.absurd().sum()))
+        origin, reason = origin_of(evidence, self._context(tracker))
+        picture = fingerprint(self.equipment, evidence)
+        if before and (phase is IncidentPhase.CLOSED or picture == self.equipment):
+            # what it was about stays said when it fades
+            origin, reason = before.origin, before.reason
         return Finding(
             incident_id=before.incident_id if before else self._incident_id(opened_at),
             phase=phase,
@@ -354,7 +387,7 @@ class Machine:
             operating_state=self.operating_state(),
             window=Window(start=opened_at, end=self.at),
             evidence=evidence,
-            fingerprint=fingerprint(self.equipment, evidence),
+            fingerprint=picture,
             sequence=before.sequence + 1 if before else 0,
         )
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-CLIP = 40.0
+CLIP = 80.0
 """Scaled values beyond this many spreads say no more than that; they must not own the averages."""
 MAD_TO_SIGMA = 1.4826
 SHRINK = 0.4

@@ -14,6 +14,7 @@ from edge_agent.detect.incident import Hysteresis, State
 from edge_agent.detect.machine import Machine
 from edge_agent.detect.plant import Plant
 from edge_agent.detect.profile import Profile
+from edge_agent.detect.spectrum import PERIODS, Spectrum
 from edge_agent.detect.states import States
 from edge_agent.detect.tracker import Tracker
 from edge_agent.finding import Finding
@@ -21,8 +22,6 @@ from edge_agent.finding import Finding
 log = structlog.get_logger(__name__)
 
 VERSION = 5
-READABLE = (4, VERSION)
-"""Version 4 knew no operating states."""
 _PROFILE = (
     "center",
     "scale",
@@ -53,6 +52,7 @@ _TRACKER = (
 _PLANT = ("center", "spread", "precision", "usual", "level")
 _CUSTOM = ("mean", "variance", "seen")
 _STATES = ("centers", "slows", "rows", "visits", "known", "codes", "apart", "creeps", "unrest")
+_SPECTRUM = {"turning": np.complex64, "power": np.float32, "usual": np.float32, "row": np.int64}
 _GATHERED = ("gathered", "arrival")
 _STATE_COUNTS = ("now", "since", "moving", "arriving", "gathering")
 
@@ -78,9 +78,12 @@ class Packed(msgspec.Struct):
     opening_baseline: bytes
     held: bool = False
     usual_s: float = 0.0
+    pause_s: float = 0.0
+    back_at: float = 0.0
     silent: bytes = b""
     muted: dict[str, tuple[str, int, int]] = {}
     """Fingerprint → what was said, how often, how many incidents it kept quiet."""
+    spectrum: dict[str, bytes] = {}
     states: dict[str, bytes] = {}
     state_counts: tuple[int, ...] = ()
     pictures: list[str] = []
@@ -103,6 +106,9 @@ def dump(machine: Machine) -> bytes:
         plant={name: _raw(getattr(tracker.plant, name)) for name in _PLANT}
         if tracker and tracker.plant
         else {},
+        spectrum={name: _raw(getattr(tracker.spectrum, name)) for name in _SPECTRUM}
+        if tracker
+        else {},
         since=_raw(machine.since),
         state=str(hysteresis.state),
         counts=(hysteresis.above, hysteresis.below, hysteresis.fallen, hysteresis.rows),
@@ -114,6 +120,8 @@ def dump(machine: Machine) -> bytes:
         else _raw(machine.opening_baseline),
         held=machine.held,
         usual_s=machine.silence.usual_s,
+        pause_s=machine.pause_s,
+        back_at=machine.back_at,
         silent=machine.silent.model_dump_json().encode() if machine.silent else b"",
         muted={
             picture: (str(one.opinion), one.said, one.kept_quiet)
@@ -139,7 +147,7 @@ def load(machine: Machine, data: bytes) -> bool:
     """Fill a new ``machine`` from ``data``; False, said in the log, if it cannot be read."""
     try:
         packed = msgspec.msgpack.decode(data, type=Packed)
-        if packed.version not in READABLE:
+        if packed.version != VERSION:
             raise ValueError(f"version {packed.version}, this program reads {VERSION}")  # noqa: TRY301
         _fill(machine, packed)
     except (msgspec.DecodeError, ValueError, KeyError) as error:
@@ -183,6 +191,7 @@ def _fill(machine: Machine, packed: Packed) -> None:
         and machine.feedback.dismisses(incident.fingerprint)
     )
     machine.silence.usual_s = packed.usual_s
+    machine.pause_s, machine.back_at = packed.pause_s, packed.back_at
     if packed.opening_baseline:
         machine.opening_baseline = _array(packed.opening_baseline, np.float64, (2 * size,))
 
@@ -226,8 +235,19 @@ def _tracker(packed: Packed, size: int) -> Tracker:
     )
     profile = Profile(**{name: read(packed.profile, name) for name in _PROFILE})
     plant = Plant(**{name: read(packed.plant, name) for name in _PLANT}) if packed.plant else None
+    spectrum: dict[str, Any] = {
+        name: _array(packed.spectrum[name], kind, (1,) if name == "row" else (len(PERIODS), size))
+        for name, kind in _SPECTRUM.items()
+    }
     moving = {name: read(packed.tracker, name) for name in _TRACKER}
-    return Tracker(profile, custom=custom, plant=plant, states=_states(packed, size), **moving)
+    return Tracker(
+        profile,
+        custom=custom,
+        plant=plant,
+        spectrum=Spectrum(**spectrum),
+        states=_states(packed, size),
+        **moving,
+    )
 
 
 def _states(packed: Packed, size: int) -> States | None:

@@ -284,6 +284,11 @@ class States:
         for name in ("centers", "slows", "rows", "visits", "known", "codes"):
             setattr(self, name, getattr(self, name)[keep])
 
+    def recentre(self, center: Floats) -> None:
+        """The present state's level is another one from here on."""
+        self.centers[self.now] = center
+        self._measured = None
+
     def tell_apart(self, profile: Profile) -> None:
         """Find the signals that tell the levels apart, after a level was added."""
         width = self.centers.max(axis=0) - self.centers.min(axis=0)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from edge_agent.detect.custom import Custom
 from edge_agent.detect.limits import Limits
 from edge_agent.detect.plant import Plant, learn_plant
-from edge_agent.detect.profile import FAST, NOISY_WEIGHT, Floats, Profile
+from edge_agent.detect.profile import CLIP, FAST, NOISY_WEIGHT, Floats, Profile
+from edge_agent.detect.spectrum import Spectrum
 from edge_agent.detect.states import States, telling
 
 THRESHOLD = 5.0
@@ -34,6 +35,8 @@ YOUNG, OLD = 15, 1500
 ENERGY = 7.0
 """Usual deviations of the channels' mean square above its usual value that make 1.0: many signals
 that each moved a little."""
+SHIFTING = 0.5
+"""Score of a shift from which on a signal's swings are not listened to."""
 ROUGH = 12.0
 """Ratio of a signal's short-term roughness to its normal one that makes the spread score 1.0."""
 ROUGH_RATE = 1 / 20
@@ -75,6 +78,7 @@ class Tracker:
     custom: Custom
     plant: Plant | None
     """None for a machine that does not keep to one operating point."""
+    spectrum: Spectrum
     limits: Limits | None = None
     """What the card says; not part of a snapshot, since the card may change."""
     states: States | None = None
@@ -111,6 +115,9 @@ class Tracker:
             bad=np.zeros(size, np.int64),
             custom=Custom.begin(scaled),
             plant=learn_plant(scaled, profile.active, process),
+            spectrum=Spectrum.learn(
+                _swings(scaled), profile.active & (profile.weight[:size] >= NOISY_WEIGHT)
+            ),
         )
 
     def step(
@@ -139,8 +146,16 @@ class Tracker:
         if self.states is not None:
             self.states.settle(difference, self.variance, self.profile.weight, 0.5 * THRESHOLD)
         self._scores = self._weigh()
+        self._listen(self._scores, quiet=not (held or inside))
         if not (held or inside):
             self._follow_energy()
+
+    def _listen(self, scores: Floats, *, quiet: bool) -> None:
+        """A signal that is on its way to another level does not swing."""
+        size = len(self.last)
+        off = self.recent[1] - self.fast[:size]
+        off[scores[:size] >= SHIFTING] = 0.0
+        self.spectrum.step(off, quiet)
 
     def _arrived(
         self, values: Floats, fresh: NDArray[np.bool_], broken: NDArray[np.bool_]
@@ -275,6 +290,10 @@ class Tracker:
         about = self.peaks >= CAUSE * self.peaks.max(initial=0.0)
         return float(scores[about].max(initial=outside))
 
+    def swing_scores(self) -> Floats:
+        """(S,) score of each signal's swings around its mean."""
+        return self.spectrum.scores()
+
     def spread_scores(self) -> Floats:
         """(S,) score of each signal's growth in spread."""
         return np.asarray(self.rough * self._spreads)
@@ -293,6 +312,10 @@ class Tracker:
         lively = self.longest_still < 20
         return self._noisy() & lively & (self.still >= patience)
 
+    def steady(self) -> NDArray[np.bool_]:
+        """(S,) signals that do not wander: a shift of one alone says something."""
+        return self.profile.active & self._noisy()
+
     def _noisy(self) -> NDArray[np.bool_]:
         """(S,) is never still in normal operation. Of a smooth signal (a historian draws straight
         lines between its samples) neither a rest nor a sudden step says anything."""
@@ -305,6 +328,20 @@ class Tracker:
     def absurd(self) -> NDArray[np.bool_]:
         """(S,) says things that no sensor in order says."""
         return self.bad >= ABSURD_ROWS
+
+    def _recentre(self) -> None:
+        """A signal that went far would leave the range in which its values are told apart."""
+        size = len(self.last)
+        far = self.profile.active & (np.abs(self.fast[:size]) >= CLIP / 4)
+        if not far.any():
+            return
+        self.profile.center = np.where(far, self.last, self.profile.center)
+        self.custom.mean[far] = 0.0
+        self.recent[:, far] = 0.0
+        self.fast[:size][far] = 0.0
+        self.fast = self.profile.channels(self.fast[:size])
+        if self.states is not None:
+            self.states.recentre(self.profile.center)
 
     def _placed(self, states: States, values: Floats, inside: bool) -> bool:
         """Whether the row can be judged; goes over to the operating state that it belongs to."""
@@ -326,6 +363,7 @@ class Tracker:
         )
         self.fast = self.slow.copy()
         self.recent[:] = scaled
+        self.spectrum.interrupted()
         self.rough, self.still = np.ones_like(self.rough), np.zeros_like(self.still)
         self.age[0] = min(OLD, int(states.rows[place]))
         self._scores = None
@@ -366,8 +404,10 @@ class Tracker:
 
     def rebase(self) -> None:
         """What is now becomes the baseline: after a change that lasts."""
+        self._recentre()
         self.slow = self.fast.copy()
         self._scores = None
+        self.spectrum.accept()
         if self.custom.known:
             self.custom.accept(self.fast[: len(self.last)])
         if self.limits is not None:
@@ -385,6 +425,15 @@ def _held(rows: Floats) -> Floats:
         warnings.simplefilter("ignore", RuntimeWarning)
         middle = np.nan_to_num(np.nanmedian(rows, axis=0))
     return np.where(np.isfinite(rows), rows, middle)
+
+
+def _swings(scaled: Floats) -> Floats:
+    """(N, S) distances of scaled rows from their moving average."""
+    fast, swings = scaled[:10].mean(axis=0), np.empty_like(scaled)
+    for number, row in enumerate(scaled):
+        fast = fast + FAST * (row - fast)
+        swings[number] = row - fast
+    return swings
 
 
 def _longest_rests(rows: Floats) -> NDArray[np.int64]:
