@@ -107,4 +107,8 @@ class Finding(Record):
     """Equipment, signals and directions: equal for repeats of the same picture."""
     sequence: int = 0
     """Counts the findings of one incident, from 0 at its opening."""
+    reopened: int = 0
+    """Times that it came back shortly after it had closed: it flaps."""
+    escalated: int = 0
+    """Times that its score doubled since it opened."""
     clock_trusted: bool = True

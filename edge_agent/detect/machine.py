@@ -32,6 +32,8 @@ PAUSE_S, PAUSE_ROWS = 5.0, 5.0
 """Nothing for so long, and for so many usual rows, is a pause: its source may have restarted."""
 LEVEL_ROWS = 60
 """An incident this old may be about another operating state."""
+ESCALATIONS_MAX = 6
+"""Escalations of one incident at most, each a doubling of its score."""
 UPDATES_MAX = 6
 """Updates of one incident at most, after the settled one: a flapping picture is no news."""
 INSTRUMENT_SCORE = 1.2
@@ -83,6 +85,8 @@ class Machine:
         self.since: Floats = np.empty(0)
         self.incident: Finding | None = None
         """The last finding of the open or cooling incident."""
+        self.settled_score = 1.0
+        """Its score when its picture had settled, from which escalations count."""
         self.opening_baseline: Floats | None = None
         self.held = False
         self.feedback = Feedback()
@@ -226,11 +230,18 @@ class Machine:
         self.learning.append(row.values)
         if len(self.learning) >= self._settings.learn_rows:
             signal = self.state_signal()
-            rows, shifts, codes = separate(np.array(self.learning), signal)
+            whole = np.array(self.learning)
+            rows, shifts, codes = separate(whole, signal)
+            profile = learn(rows)
+            states: States | None = States.learned(profile, shifts, codes, signal)
+            if (
+                signal is None and states is not None and not states.apart.any()
+            ):  # it keeps to one, or wanders
+                rows, states = whole, None
+                profile = learn(rows) if len(shifts) > 1 else profile
             process = self.card is not None and self.card.kind == "process"
-            self.tracker = Tracker.begin(learn(rows), rows, process)
-            if signal is not None or len(shifts) > 1:
-                self.tracker.states = States.learned(self.tracker.profile, shifts, codes, signal)
+            self.tracker = Tracker.begin(profile, rows, process)
+            self.tracker.states = states
             self.tracker.limits = self.card_limits()
             self.since = np.full(size, np.nan)
             self.learning = []
@@ -293,6 +304,8 @@ class Machine:
         if event is not Event.RECOVERED and not self.held:
             if over and self.opening_baseline is not None:
                 tracker.accept_level(self.opening_baseline, known=event is Event.DISMISSED)
+            if event is Event.SETTLED:
+                tracker.loosen()
             tracker.rebase()
         if over:
             self.opening_baseline = None
@@ -353,14 +366,23 @@ class Machine:
             self.tracker.visit(self.opening_baseline, incident.fingerprint)
         settled = old_enough and rows == SETTLE_ROWS
         late = old_enough and rows > SETTLE_ROWS and incident.sequence == 0
-        due = self.hysteresis.rows % (3 * SETTLE_ROWS) == 0 and incident.sequence <= UPDATES_MAX
-        if not (settled or late or due):
+        due = rows % (3 * SETTLE_ROWS) == 0 and incident.sequence <= UPDATES_MAX
+        grown = self._escalated(incident) > incident.escalated
+        grown = grown and rows > SETTLE_ROWS and incident.sequence > 0
+        if not (settled or late or due or grown):
             return []
         finding = self._finding(IncidentPhase.UPDATED)
-        if not (settled or late) and finding.fingerprint == incident.fingerprint:
+        if not (settled or late or grown) and finding.fingerprint == incident.fingerprint:
             return []
         self.incident = finding
         return [finding]
+
+    def _escalated(self, before: Finding) -> int:
+        """Times that the score doubled since its picture had settled; never fewer than before."""
+        if before.sequence == 0:
+            self.settled_score = max(1.0, self.score)
+        times = int(math.log2(max(1.0, self.score / max(1.0, self.settled_score))))
+        return max(before.escalated, min(times, ESCALATIONS_MAX))
 
     def _finding(self, phase: IncidentPhase, opened_at: float | None = None) -> Finding:
         tracker = self.tracker
@@ -389,6 +411,8 @@ class Machine:
             evidence=evidence,
             fingerprint=picture,
             sequence=before.sequence + 1 if before else 0,
+            reopened=self.hysteresis.flaps if before else 0,
+            escalated=self._escalated(before) if before else 0,
         )
 
     def _incident_id(self, opened_at: float, *more: str) -> str:

@@ -38,6 +38,8 @@ EXPLAINED = 0.5
 """Where the neighbours leave less than this share of a signal's variance, it goes with them."""
 QUIET = 1.0
 """Spreads that such neighbours may have moved all the same."""
+OF_THE_WAY = 0.1
+"""And within this share of the jump: 273 K more are nothing beside two million pascals."""
 BACK_ROWS = 10
 """A deviation that began so many rows after a pause came with what ended the pause."""
 
@@ -109,6 +111,7 @@ def changed_unit(context: Context, index: int) -> str:
         meant = factor * before + offset
         off = abs(now - meant)
         fits = off <= EXACT * abs(meant) + NOISE * factor * spread
+        fits &= off <= OF_THE_WAY * abs(meant - before)
         if fits and off < nearest and abs(meant - before) > FAR * spread:
             best, nearest = which or f"a factor of {factor:g}", off
     if not best:

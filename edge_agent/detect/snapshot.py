@@ -72,10 +72,12 @@ class Packed(msgspec.Struct):
     since: bytes
     state: str
     counts: tuple[int, int, int, int]
+    flaps: int
     peak: float
     evidence: float
     incident: bytes
     opening_baseline: bytes
+    settled_score: float = 1.0
     held: bool = False
     usual_s: float = 0.0
     pause_s: float = 0.0
@@ -112,12 +114,14 @@ def dump(machine: Machine) -> bytes:
         since=_raw(machine.since),
         state=str(hysteresis.state),
         counts=(hysteresis.above, hysteresis.below, hysteresis.fallen, hysteresis.rows),
+        flaps=hysteresis.flaps,
         peak=hysteresis.peak,
         evidence=hysteresis.evidence,
         incident=machine.incident.model_dump_json().encode() if machine.incident else b"",
         opening_baseline=b""
         if machine.opening_baseline is None
         else _raw(machine.opening_baseline),
+        settled_score=machine.settled_score,
         held=machine.held,
         usual_s=machine.silence.usual_s,
         pause_s=machine.pause_s,
@@ -180,10 +184,15 @@ def _fill(machine: Machine, packed: Packed) -> None:
     machine.learning = list(learning)
     machine.rows, machine.at, machine.since = packed.rows, packed.at, since
     machine.hysteresis = Hysteresis(
-        state, *packed.counts, peak=packed.peak, evidence=packed.evidence
+        state,
+        *packed.counts,
+        peak=packed.peak,
+        evidence=packed.evidence,
+        flaps=packed.flaps,
     )
     machine.incident = incident
     machine.held, machine.silent = packed.held, silent
+    machine.settled_score = packed.settled_score
     machine.feedback.muted = muted
     machine.dismissed = (
         state is State.OPEN

@@ -27,7 +27,7 @@ AVERAGED = 3.0
 """Memory of the power's average in memories of its resonator: about twelve degrees of freedom."""
 EVERY = 4
 """Rows from one look at the power to the next."""
-TIMES = 9.0
+TIMES = 15.0
 """Times the usual power that make the score 1.0."""
 CLIP = 4.0
 """Spreads beyond which a value adds no more."""

@@ -42,6 +42,8 @@ ROUGH = 12.0
 ROUGH_RATE = 1 / 20
 AFTER_CHANGE = 1 / 60
 """Rate of a baseline that creeps after a change of the operating state."""
+LOOSER = 4.0
+"""Factor on the variance of what settled at another level."""
 CREEPING = 0.2
 """A signal whose last value is this share of its way ahead of its average is still moving."""
 STILL_ROWS, GONE_ROWS, ABSURD_ROWS = 30, 60, 5
@@ -149,6 +151,8 @@ class Tracker:
         self._listen(self._scores, quiet=not (held or inside))
         if not (held or inside):
             self._follow_energy()
+            if self.spectrum.row[0] == 0:
+                self._keep_in_range()
 
     def _listen(self, scores: Floats, *, quiet: bool) -> None:
         """A signal that is on its way to another level does not swing."""
@@ -328,6 +332,29 @@ class Tracker:
     def absurd(self) -> NDArray[np.bool_]:
         """(S,) says things that no sensor in order says."""
         return self.bad >= ABSURD_ROWS
+
+    def loosen(self) -> None:
+        """A change that lasted became the new normal: the channels that it was about wander more
+        than the learning rows showed, and count half from here on, until they proved calm."""
+        about = self.peaks >= CAUSE * self.peaks.max(initial=0.0)
+        about &= self.peaks >= 1.0
+        self.variance[about] *= LOOSER
+
+    def _keep_in_range(self) -> None:
+        """Move the centre of a signal whose baseline wandered far along; nothing else changes."""
+        size = len(self.last)
+        off = np.where(np.abs(self.slow[:size]) >= CLIP / 2, self.slow[:size], 0.0)
+        if not off.any():
+            return
+        self.profile.center = self.profile.center + off * self.profile.scale
+        moved = self.profile.channels(off)
+        self.fast, self.slow = self.fast - moved, self.slow - moved
+        self.recent -= off
+        self.custom.mean -= off
+        if self.plant is not None:
+            self.plant.center -= off
+        if self.states is not None:
+            self.states.recentre(self.profile.center)
 
     def _recentre(self) -> None:
         """A signal that went far would leave the range in which its values are told apart."""
