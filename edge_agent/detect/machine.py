@@ -205,6 +205,7 @@ class Machine:
         inside = self.hysteresis.state is State.OPEN
         states = self.tracker.states
         before = states.now if states is not None else 0
+        centre = self.tracker.profile.center
         self.tracker.step(row.values, row.fresh, row.broken, inside, self.held, elapsed)
         if states is not None:
             if states.now != before:
@@ -212,8 +213,17 @@ class Machine:
             if states.changing:
                 self.score = 0.0
                 return back
+        if states is None or states.now == before:
+            self._recentred(self.tracker, centre)
         self.score = self._score(self.tracker)
         return back + self._judge(self.tracker)
+
+    def _recentred(self, tracker: Tracker, before: Floats) -> None:
+        """What an incident is measured from stays where it is when the centre moves."""
+        profile = tracker.profile
+        if self.opening_baseline is not None and profile.center is not before:
+            moved = (before - profile.center) / profile.scale
+            self.opening_baseline = self.opening_baseline + profile.channels(moved)
 
     def _state_changed(self, tracker: Tracker) -> None:
         """What an open incident was measured from belongs to the state that was left."""
@@ -306,7 +316,9 @@ class Machine:
                 tracker.accept_level(self.opening_baseline, known=event is Event.DISMISSED)
             if event is Event.SETTLED:
                 tracker.loosen()
+            centre = tracker.profile.center
             tracker.rebase()
+            self._recentred(tracker, centre)
         if over:
             self.opening_baseline = None
         return closed
