@@ -213,7 +213,7 @@ class Machine:
             if states.changing:
                 self.score = 0.0
                 return back
-        if states is None or states.now == before:
+        if self.tracker.profile.center is not centre and (states is None or states.now == before):
             self._recentred(self.tracker, centre)
         self.score = self._score(self.tracker)
         return back + self._judge(self.tracker)

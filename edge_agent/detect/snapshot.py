@@ -14,7 +14,7 @@ from edge_agent.detect.incident import Hysteresis, State
 from edge_agent.detect.machine import Machine
 from edge_agent.detect.plant import Plant
 from edge_agent.detect.profile import Profile
-from edge_agent.detect.spectrum import PERIODS, Spectrum
+from edge_agent.detect.spectrum import EVERY, PERIODS, Spectrum
 from edge_agent.detect.states import States
 from edge_agent.detect.tracker import Tracker
 from edge_agent.finding import Finding
@@ -52,7 +52,13 @@ _TRACKER = (
 _PLANT = ("center", "spread", "precision", "usual", "level")
 _CUSTOM = ("mean", "variance", "seen")
 _STATES = ("centers", "slows", "rows", "visits", "known", "codes", "apart", "creeps", "unrest")
-_SPECTRUM = {"turning": np.complex64, "power": np.float32, "usual": np.float32, "row": np.int64}
+_SPECTRUM = {
+    "turning": np.complex64,
+    "power": np.float32,
+    "usual": np.float32,
+    "gathered": np.float32,
+    "row": np.int64,
+}
 _GATHERED = ("gathered", "arrival")
 _STATE_COUNTS = ("now", "since", "moving", "arriving", "gathering")
 
@@ -245,7 +251,11 @@ def _tracker(packed: Packed, size: int) -> Tracker:
     profile = Profile(**{name: read(packed.profile, name) for name in _PROFILE})
     plant = Plant(**{name: read(packed.plant, name) for name in _PLANT}) if packed.plant else None
     spectrum: dict[str, Any] = {
-        name: _array(packed.spectrum[name], kind, (1,) if name == "row" else (len(PERIODS), size))
+        name: _array(
+            packed.spectrum[name],
+            kind,
+            {"row": (1,), "gathered": (EVERY, size)}.get(name, (len(PERIODS), size)),
+        )
         for name, kind in _SPECTRUM.items()
     }
     moving = {name: read(packed.tracker, name) for name in _TRACKER}

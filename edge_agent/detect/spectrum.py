@@ -25,8 +25,8 @@ CYCLES = 2.0
 """Memory of a resonator in periods: a tone half way to the next one still counts."""
 AVERAGED = 3.0
 """Memory of the power's average in memories of its resonator: about twelve degrees of freedom."""
-EVERY = 4
-"""Rows from one look at the power to the next."""
+EVERY = 8
+"""Rows that are gathered before the resonators take them, all at once."""
 TIMES = 15.0
 """Times the usual power that make the score 1.0."""
 CLIP = 4.0
@@ -40,6 +40,9 @@ LEAST_SHARE = 0.5
 
 _MEMORY = CYCLES * PERIODS
 _TURN = ((1.0 - 1.0 / _MEMORY) * np.exp(2j * np.pi / PERIODS)).astype(np.complex64)[:, None]
+_WHOLE = _TURN**EVERY
+_TURNS = _TURN ** np.arange(EVERY - 1, -1, -1)
+"""(K, EVERY) what each gathered row has turned by when the last one came."""
 _RATE = np.minimum(1.0, EVERY / (AVERAGED * _MEMORY)).astype(np.float32)[:, None]
 _WHITE = (1.0 / (1.0 - (1.0 - 1.0 / _MEMORY) ** 2)).astype(np.float32)[:, None]
 """|c|² of white noise with variance 1."""
@@ -55,8 +58,10 @@ class Spectrum:
     """(K, S) averaged |c|²."""
     usual: Powers
     """(K, S) the same in normal operation; infinite where nothing is said."""
+    gathered: Powers
+    """(EVERY, S) the rows since the resonators last turned."""
     row: NDArray[np.int64]
-    """(1,) rows since the last look at the power."""
+    """(1,) how many there are."""
     _scores: Floats | None = field(default=None, init=False)
 
     @classmethod
@@ -68,6 +73,7 @@ class Spectrum:
             np.zeros(shape, np.complex64),
             np.zeros(shape, np.float32),
             np.full(shape, np.inf, np.float32),
+            np.zeros((EVERY, off.shape[1]), np.float32),
             np.zeros(1, np.int64),
         )
         total = np.zeros(shape)
@@ -83,15 +89,22 @@ class Spectrum:
         bank.power = np.where(np.isfinite(bank.usual), mean, 0.0).astype(np.float32)
         return bank
 
-    def step(self, off: Floats, quiet: bool) -> None:
-        """Take one row's (S,) distances from the moving average; ``quiet``: normal operation, from
-        which may be learned."""
-        self.turning *= _TURN
-        self.turning += np.minimum(np.maximum(off, -CLIP), CLIP).astype(np.float32)
-        self.row += 1
-        if self.row[0] < EVERY:
-            return
+    def step(self, scaled: Floats, average: Floats) -> bool:
+        """Take one row's (S,) values and their moving average; whether ``turn`` is due."""
+        number = int(self.row[0])
+        np.subtract(scaled, average, out=self.gathered[number], casting="same_kind")
+        self.row[0] = number + 1
+        return number + 1 == EVERY
+
+    def turn(self, moving: NDArray[np.bool_], quiet: bool) -> None:
+        """Turn the resonators by what was gathered. ``moving``: (S,) signals on their way to
+        another level, which do not swing; ``quiet``: normal operation, from which is learned."""
         self.row[0] = 0
+        np.maximum(self.gathered, -CLIP, out=self.gathered)
+        np.minimum(self.gathered, CLIP, out=self.gathered)
+        self.gathered[:, moving] = 0.0
+        self.turning *= _WHOLE
+        self.turning += _TURNS @ self.gathered
         power = np.square(self.turning.real)
         power += np.square(self.turning.imag)
         self.power += _RATE * (power - self.power)
@@ -121,5 +134,6 @@ class Spectrum:
     def interrupted(self) -> None:
         """The machine went over to another state: what swung before is over."""
         self.turning[:] = 0.0
+        self.gathered[:] = 0.0
         np.minimum(self.power, self.usual, out=self.power)
         self._scores = None

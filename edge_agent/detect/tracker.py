@@ -148,18 +148,15 @@ class Tracker:
         if self.states is not None:
             self.states.settle(difference, self.variance, self.profile.weight, 0.5 * THRESHOLD)
         self._scores = self._weigh()
-        self._listen(self._scores, quiet=not (held or inside))
-        if not (held or inside):
-            self._follow_energy()
-            if self.spectrum.row[0] == 0:
-                self._keep_in_range()
-
-    def _listen(self, scores: Floats, *, quiet: bool) -> None:
-        """A signal that is on its way to another level does not swing."""
+        quiet = not (held or inside)
         size = len(self.last)
-        off = self.recent[1] - self.fast[:size]
-        off[scores[:size] >= SHIFTING] = 0.0
-        self.spectrum.step(off, quiet)
+        due = self.spectrum.step(self.recent[1], self.fast[:size])
+        if due:
+            self.spectrum.turn(self._scores[:size] >= SHIFTING, quiet)
+        if quiet:
+            self._follow_energy()
+            if due:
+                self._keep_in_range()
 
     def _arrived(
         self, values: Floats, fresh: NDArray[np.bool_], broken: NDArray[np.bool_]
@@ -241,7 +238,7 @@ class Tracker:
 
     def limits_in_force(self) -> Limits | None:
         """The card's ranges, which hold in operation: of a machine that is off they say nothing."""
-        return None if self._at_rest() else self.limits
+        return None if self.limits is None or self._at_rest() else self.limits
 
     def _at_rest(self) -> bool:
         return self.states is not None and self.states.at_rest(self.states.now)
