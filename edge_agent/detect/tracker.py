@@ -86,6 +86,7 @@ class Tracker:
     states: States | None = None
     """None for a machine that keeps to one operating state."""
     _scores: Floats | None = field(default=None, init=False)
+    _square: float | None = field(default=None, init=False)
     _whole: bool = field(default=False, init=False)
     """Every signal came with the last row."""
     _spreads: Floats = field(init=False)
@@ -147,7 +148,7 @@ class Tracker:
                 self.variance += ADAPT * (bounded - self.variance)
         if self.states is not None:
             self.states.settle(difference, self.variance, self.profile.weight, 0.5 * THRESHOLD)
-        self._scores = self._weigh()
+        self._scores, self._square = self._weigh(), None
         quiet = not (held or inside)
         size = len(self.last)
         due = self.spectrum.step(self.recent[1], self.fast[:size])
@@ -267,10 +268,12 @@ class Tracker:
         return self.plant is not None and self.plant.score() >= 1.0
 
     def _mean_square(self) -> float:
-        squares = THRESHOLD * self.channel_scores()
-        squares *= squares
-        np.minimum(squares, 100.0, out=squares)
-        return float(squares.sum()) / max(1, len(squares))
+        if self._square is None:
+            squares = THRESHOLD * self.channel_scores()
+            squares *= squares
+            np.minimum(squares, 100.0, out=squares)
+            self._square = float(squares.sum()) / max(1, len(squares))
+        return self._square
 
     def _follow_energy(self) -> None:
         usual, deviation = self.energy.tolist()
@@ -390,7 +393,7 @@ class Tracker:
         self.spectrum.interrupted()
         self.rough, self.still = np.ones_like(self.rough), np.zeros_like(self.still)
         self.age[0] = min(OLD, int(states.rows[place]))
-        self._scores = None
+        self._scores = self._square = None
 
     def visit(self, baseline: Floats, picture: str) -> None:
         """An incident has been about the level of now for a while; ``baseline``: (2 S,) before it,
@@ -430,7 +433,7 @@ class Tracker:
         """What is now becomes the baseline: after a change that lasts."""
         self._recentre()
         self.slow = self.fast.copy()
-        self._scores = None
+        self._scores = self._square = None
         self.spectrum.accept()
         if self.custom.known:
             self.custom.accept(self.fast[: len(self.last)])
