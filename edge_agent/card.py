@@ -158,6 +158,11 @@ class Card(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Card:
+        if self.states is not None and self.states.signal not in self.signals:
+            known = ", ".join(self.signals) or "none"
+            raise ValueError(
+                f"states.signal: no signal {self.states.signal!r}; the card has: {known}"
+            )
         seen: set[str] = set()
         for fault in self.faults:
             if fault.id in seen:

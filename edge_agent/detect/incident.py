@@ -50,7 +50,7 @@ cumulative sum, Page 1954): what only just passes the threshold must do so for l
 CLOSE_ROWS = 10
 """Rows below half the threshold before it closes."""
 CLOSE_BELOW = 0.5
-FALLEN, FALLEN_ROWS = 0.25, 20
+FALLEN, FALLEN_ROWS = 0.25, 30
 """So many rows below this share of the incident's highest score mean that the fault was taken
 away: a machine seldom returns to the very level that it had before."""
 SETTLE_ROWS = 700

@@ -199,6 +199,11 @@ def test_a_fault_in_a_state_that_the_signal_says_is_found() -> None:
     assert 980 <= found[0].opened_at - 1e6 <= 1060
 
 
+def test_a_state_signal_that_the_card_does_not_have_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"states\.signal: no signal 'run'; the card has: flow"):
+        Card(equipment="p", signals={"flow": CardSignal()}, states=CardStates(signal="run"))
+
+
 def test_codes_in_the_card_must_be_numbers() -> None:
     with pytest.raises(ValueError, match=r"names\.off"):
         CardStates(signal="run", names={"off": "0"})
