@@ -89,6 +89,26 @@ class ManualExcerpt(Section):
     text: Text
 
 
+class CardStates(Section):
+    """The signal that says what the machine is doing: off, starting, running, a load level."""
+
+    signal: str = Field(min_length=1, max_length=200)
+    """Its name in the telemetry; a change of its value is a change of state."""
+    names: dict[str, Annotated[str, StringConstraints(min_length=1, max_length=64)]] = {}
+    """Value → name for people: ``{"0" = "off", "1" = "running"}``."""
+
+    @model_validator(mode="after")
+    def _numbers(self) -> CardStates:
+        for code in self.names:
+            try:
+                float(code)
+            except ValueError:
+                raise ValueError(
+                    f"names.{code}: the value that the signal has in that state, as a number"
+                ) from None
+        return self
+
+
 class CardFault(Section):
     """One way to fail."""
 
@@ -185,6 +205,8 @@ class Card(Section):
     """A ``process`` (a plant under closed-loop control) may move several signals normally."""
     signals: dict[str, CardSignal] = Field(default={}, max_length=300)
     """Signals by their name in the telemetry."""
+    states: CardStates | None = None
+    """Operating states by a signal; absent: learned from the levels that the machine takes up."""
     faults: tuple[CardFault, ...] = Field(default=(), max_length=500)
     """The fault catalogue."""
     area: str = Field(default="", max_length=100)
@@ -199,6 +221,11 @@ class Card(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Card:
+        if self.states is not None and self.states.signal not in self.signals:
+            known = ", ".join(self.signals) or "none"
+            raise ValueError(
+                f"states.signal: no signal {self.states.signal!r}; the card has: {known}"
+            )
         seen: set[str] = set()
         for fault in self.faults:
             if fault.id in seen:

@@ -75,6 +75,8 @@ class SignalEvidence(Record):
     noise: float | None = None
     """Standard deviation that ``sigma`` has while all is well: a mean of many rows scatters less
     than a row does. None where the finder does not know; 1 is assumed."""
+    period_s: float | None = None
+    """Period of a swing around the mean, seconds; None where it is none."""
 
 
 class Window(Record):
@@ -108,4 +110,8 @@ class Finding(Record):
     """Equipment, signals and directions: equal for repeats of the same picture."""
     sequence: int = 0
     """Counts the findings of one incident, from 0 at its opening."""
+    reopened: int = 0
+    """Times that it came back shortly after it had closed: it flaps."""
+    escalated: int = 0
+    """Times that its score doubled since it opened."""
     clock_trusted: bool = True

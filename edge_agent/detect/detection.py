@@ -46,6 +46,11 @@ class Detection:
         machine = self._machines.get(equipment)
         return machine.score if machine else 0.0
 
+    def operating_state(self, equipment: str) -> str:
+        """What the machine does now, for people; ``unknown`` while it is learned."""
+        machine = self._machines.get(equipment)
+        return machine.operating_state() if machine else "unknown"
+
     def current(self, equipment: str) -> Finding | None:
         """Evidence as of now; None for a machine that is unknown or still learned."""
         machine = self._machines.get(equipment)

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from edge_agent.card import Card
-from edge_agent.detect.profile import Floats
+from edge_agent.detect.profile import CLIP, Floats
 from edge_agent.detect.tracker import ROUGH, Tracker
-from edge_agent.finding import Direction, Origin, Shape, SignalEvidence
+from edge_agent.finding import Direction, Shape, SignalEvidence
 
 EVIDENCE_MAX = 24
 """Signals in a finding at most: the deviating ones, then the calmest."""
 NOTABLE_SIGMA = 3.0
+SWINGING = 0.75
+"""Score of the swings from which on a signal is said to swing."""
 RAMP_ROWS = 30
 
 
@@ -25,14 +27,25 @@ def compose(
     since: Floats,
     at: float,
     card: Card | None,
+    row_s: float = 0.0,
 ) -> tuple[SignalEvidence, ...]:
     """Evidence of every active signal. ``baseline``: (2 S,) scaled channels when all was well;
-    ``since``: (S,) source time of the first deviation, NaN where there is none; ``at``: now."""
+    ``since``: (S,) source time of the first deviation, NaN where there is none; ``at``: now;
+    ``row_s``: usual seconds between rows."""
     profile = tracker.profile
     size = len(signals)
     sigma = tracker.fast[:size] - baseline[:size]
     directions = [_direction(tracker, index, float(sigma[index])) for index in range(size)]
+    swings = tracker.swing_scores()
+    for index in np.flatnonzero(swings >= SWINGING).tolist():
+        if directions[index] is Direction.NORMAL:
+            directions[index] = Direction.NOISY
     score = np.maximum(tracker.shift_scores(), tracker.spread_scores())
+    np.maximum(score, swings, out=score)
+    levels = tracker.levels()
+    # So far away values are told apart no more: the last one as it came says where it is.
+    beyond = np.abs(tracker.recent[1]) >= CLIP
+    levels[beyond] = tracker.last[beyond]
     entries = []
     for name, index in signals.items():
         direction = directions[index]
@@ -48,12 +61,15 @@ def compose(
             signal=name,
             unit=card.signals[name].unit if card and name in card.signals else "",
             baseline=_rounded(profile.center[index] + baseline[index] * profile.scale[index]),
-            now=_rounded(profile.center[index] + tracker.fast[index] * profile.scale[index]),
+            now=_rounded(float(levels[index])),
             sigma=round(float(sigma[index]), 2),
             direction=direction,
             shape=_shape(direction, float(since[index]), at),
             since=None if direction is Direction.NORMAL else _time(float(since[index]), at),
             noise=_rounded(math.sqrt(float(tracker.variance[index]))),
+            period_s=_rounded(tracker.spectrum.period(index) * row_s, 3)
+            if direction is Direction.NOISY and swings[index] >= SWINGING and row_s
+            else None,
         )
         for number, (_, name, index, direction) in enumerate(entries[:EVIDENCE_MAX], 1)
     )
@@ -64,8 +80,9 @@ def _direction(tracker: Tracker, index: int, sigma: float) -> Direction:
         return Direction.MISSING
     if tracker.frozen()[index]:
         return Direction.FROZEN
-    if tracker.limits is not None:
-        side = tracker.limits.side(tracker.levels())[index]
+    limits = tracker.limits_in_force()
+    if limits is not None:
+        side = limits.side(tracker.levels())[index]
         if side:
             return Direction.UP if side > 0 else Direction.DOWN
     # Three spreads are nothing for a temperature that wanders by ten in normal operation.
@@ -93,38 +110,9 @@ def _time(since: float, at: float) -> float:
     return since if math.isfinite(since) else at
 
 
-def _rounded(value: float) -> float:
+def _rounded(value: float, digits: int = 6) -> float:
     """Six significant digits: more would be noise in every message."""
-    return float(f"{value:.6g}")
-
-
-def origin_of(evidence: tuple[SignalEvidence, ...], absurd: int) -> tuple[Origin, str]:
-    """Machine or sensor, with the reason as a sentence."""
-    deviating = [one for one in evidence if one.direction is not Direction.NORMAL]
-    names = ", ".join(_phrase(one) for one in deviating[:3])
-    if absurd:
-        return Origin.SENSOR, "a sensor says things that cannot be"
-    instrumental = {Direction.FROZEN, Direction.MISSING}
-    if len(deviating) == 1 and deviating[0].direction in instrumental:
-        return Origin.SENSOR, f"{names} while all other signals go on as usual"
-    if not deviating:
-        return Origin.MACHINE, "signals no longer move together as they usually do"
-    more = f" and {len(deviating) - 3} more" if len(deviating) > 3 else ""
-    return Origin.MACHINE, f"{names}{more}"
-
-
-def _phrase(one: SignalEvidence) -> str:
-    unit = f" {one.unit}" if one.unit else ""
-    match one.direction:
-        case Direction.UP | Direction.DOWN:
-            verb = "rose" if one.direction is Direction.UP else "fell"
-            return f"{one.signal} {verb} from {one.baseline:.4g} to {one.now:.4g}{unit}"
-        case Direction.NOISY:
-            return f"{one.signal} fluctuates far more than usual"
-        case Direction.FROZEN:
-            return f"{one.signal} stands still at {one.now:g}{unit}"
-        case _:
-            return f"{one.signal} stopped coming"
+    return float(f"{value:.{digits}g}")
 
 
 def fingerprint(equipment: str, evidence: tuple[SignalEvidence, ...]) -> str:

@@ -55,7 +55,9 @@ FALLEN, FALLEN_ROWS = 0.25, 30
 away: a machine seldom returns to the very level that it had before."""
 SETTLE_ROWS = 700
 """Rows after which a lasting change becomes the new baseline."""
-COOLING_ROWS = 60
+COOLING_ROWS, COOLING_MOST = 60, 8
+"""Rows after its end in which an incident reopens; each time that it did makes them more, up to so
+many times: what flaps is one incident."""
 
 
 @dataclass(slots=True)
@@ -72,12 +74,18 @@ class Hysteresis:
     """Highest score since the last move."""
     evidence: float = 0.0
     """Gathered while no incident is open."""
+    flaps: int = 0
+    """Times that the incident reopened."""
 
     def move(self, event: Event) -> None:
         """One legal move. Raises ``IllegalTransition`` otherwise and changes nothing."""
         after = TABLE.get((self.state, event))
         if after is None:
             raise IllegalTransition(f"an incident that is {self.state} cannot have {event}")
+        if after is State.QUIET:
+            self.flaps = 0
+        elif event is Event.DEVIATED and self.state is State.COOLING:
+            self.flaps += 1
         self.state, self.peak, self.evidence = after, 0.0, 0.0
         self.above = self.below = self.fallen = self.rows = 0
 
@@ -106,6 +114,7 @@ class Hysteresis:
             return Event.SETTLED if settles and self.rows >= SETTLE_ROWS else None
         if self.above >= OPEN_ROWS and self.evidence >= EVIDENCE:
             return Event.DEVIATED
-        if self.state is State.COOLING and self.rows >= COOLING_ROWS:
+        patience = COOLING_ROWS * min(1 + self.flaps, COOLING_MOST)
+        if self.state is State.COOLING and self.rows >= patience:
             return Event.COOLED
         return None

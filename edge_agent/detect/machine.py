@@ -11,13 +11,16 @@ import numpy as np
 
 from edge_agent.card import Card
 from edge_agent.config.detect import DetectSection
-from edge_agent.detect.evidence import compose, fingerprint, origin_of
+from edge_agent.detect.evidence import compose, fingerprint
 from edge_agent.detect.feedback import Feedback, Opinion
 from edge_agent.detect.incident import Event, Hysteresis, State
+from edge_agent.detect.levels import separate
 from edge_agent.detect.limits import Limits, limits_of
+from edge_agent.detect.origin import Context, origin_of
 from edge_agent.detect.profile import Floats, learn
 from edge_agent.detect.rows import Row, RowAssembler
 from edge_agent.detect.silence import Silence, fell_silent, speaks_again
+from edge_agent.detect.states import States, StateSignal
 from edge_agent.detect.tracker import Tracker
 from edge_agent.finding import Finding, IncidentPhase, SignalEvidence, Window
 from edge_agent.telemetry import Reading
@@ -25,6 +28,12 @@ from edge_agent.telemetry import Reading
 SETTLE_ROWS = 20
 """The picture of an incident is settled after this many rows, and at least as many seconds."""
 SETTLE_S = 20.0
+PAUSE_S, PAUSE_ROWS = 5.0, 5.0
+"""Nothing for so long, and for so many usual rows, is a pause: its source may have restarted."""
+LEVEL_ROWS = 60
+"""An incident this old may be about another operating state."""
+ESCALATIONS_MAX = 6
+"""Escalations of one incident at most, each a doubling of its score."""
 UPDATES_MAX = 6
 """Updates of one incident at most, after the settled one: a flapping picture is no news."""
 INSTRUMENT_SCORE = 1.2
@@ -45,6 +54,8 @@ class EquipmentStatus:
     signals: int
     score: float
     incident_id: str | None
+    operating_state: str = "unknown"
+    """``running``, ``off``, ``load 2``, or what the card calls it; ``unknown`` while learning."""
     held: bool = False
     """The baseline was frozen by command."""
     muted: int = 0
@@ -74,11 +85,15 @@ class Machine:
         self.since: Floats = np.empty(0)
         self.incident: Finding | None = None
         """The last finding of the open or cooling incident."""
+        self.settled_score = 1.0
+        """Its score when its picture had settled, from which escalations count."""
         self.opening_baseline: Floats | None = None
         self.held = False
         self.feedback = Feedback()
         self.dismissed = False
         """A person said that the open incident is none: it closes with the next row."""
+        self.pause_s = self.back_at = 0.0
+        """The last pause of all signals, and when it ended."""
         self.silence = Silence()
         self.silent: Finding | None = None
         """The open incident of a machine from which nothing comes."""
@@ -110,6 +125,7 @@ class Machine:
             signals=len(self.assembler.signals),
             score=round(self.score, 2),
             incident_id=self.incident.incident_id if is_open and self.incident else None,
+            operating_state=self.operating_state(),
             held=self.held,
             muted=len(self.feedback.muted),
             kept_quiet=sum(one.kept_quiet for one in self.feedback.muted.values()),
@@ -119,6 +135,8 @@ class Machine:
         """What a person said of a picture."""
         self.feedback.say(picture, opinion)
         self.changed = True
+        if opinion is Opinion.TRUE and self.tracker is not None and self.tracker.states is not None:
+            self.tracker.states.refuse(picture)
         if self.hysteresis.state is State.OPEN and self.incident is not None:
             self.dismissed = self.feedback.dismisses(self.incident.fingerprint)
 
@@ -156,9 +174,25 @@ class Machine:
             [known[name].normal if name in known else None for name in self.assembler.signals]
         )
 
+    def operating_state(self) -> str:
+        """What it does now, for people."""
+        if self.tracker is None:
+            return "unknown"
+        return self.tracker.states.name() if self.tracker.states is not None else "running"
+
+    def state_signal(self) -> StateSignal | None:
+        """The signal that says the operating state, by the card, once it came."""
+        states = self.card.states if self.card else None
+        if states is None or states.signal not in self.assembler.signals:
+            return None
+        names = {float(code): name for code, name in states.names.items()}
+        return StateSignal(self.assembler.signals[states.signal], names)
+
     def _row(self, row: Row) -> list[Finding]:
         back = self._back(row.at)
         elapsed = row.at - self.at if self.rows else 0.0
+        if self.silence.usual_s and elapsed > max(PAUSE_S, PAUSE_ROWS * self.silence.usual_s):
+            self.pause_s, self.back_at = elapsed, row.at
         self.rows += 1
         self.at = row.at
         self.silence.row(row.at)
@@ -169,9 +203,33 @@ class Machine:
             self._learn(row)
             return back
         inside = self.hysteresis.state is State.OPEN
+        states = self.tracker.states
+        before = states.now if states is not None else 0
+        centre = self.tracker.profile.center
         self.tracker.step(row.values, row.fresh, row.broken, inside, self.held, elapsed)
+        if states is not None:
+            if states.now != before:
+                self._state_changed(self.tracker)
+            if states.changing:
+                self.score = 0.0
+                return back
+        if self.tracker.profile.center is not centre and (states is None or states.now == before):
+            self._recentred(self.tracker, centre)
         self.score = self._score(self.tracker)
         return back + self._judge(self.tracker)
+
+    def _recentred(self, tracker: Tracker, before: Floats) -> None:
+        """What an incident is measured from stays where it is when the centre moves."""
+        profile = tracker.profile
+        if self.opening_baseline is not None and profile.center is not before:
+            moved = (before - profile.center) / profile.scale
+            self.opening_baseline = self.opening_baseline + profile.channels(moved)
+
+    def _state_changed(self, tracker: Tracker) -> None:
+        """What an open incident was measured from belongs to the state that was left."""
+        if self.opening_baseline is not None:
+            self.opening_baseline = tracker.slow.copy()
+        self.since[:] = np.nan
 
     def _learn(self, row: Row) -> None:
         size = len(row.values)
@@ -181,10 +239,19 @@ class Machine:
         ]
         self.learning.append(row.values)
         if len(self.learning) >= self._settings.learn_rows:
-            rows = np.array(self.learning)
-            self.tracker = Tracker.begin(
-                learn(rows), rows, process=self.card is not None and self.card.kind == "process"
-            )
+            signal = self.state_signal()
+            whole = np.array(self.learning)
+            rows, shifts, codes = separate(whole, signal)
+            profile = learn(rows)
+            states: States | None = States.learned(profile, shifts, codes, signal)
+            if (
+                signal is None and states is not None and not states.apart.any()
+            ):  # it keeps to one, or wanders
+                rows, states = whole, None
+                profile = learn(rows) if len(shifts) > 1 else profile
+            process = self.card is not None and self.card.kind == "process"
+            self.tracker = Tracker.begin(profile, rows, process)
+            self.tracker.states = states
             self.tracker.limits = self.card_limits()
             self.since = np.full(size, np.nan)
             self.learning = []
@@ -199,6 +266,7 @@ class Machine:
         instruments = tracker.instruments()
         if instruments is not None:
             spread[instruments] = INSTRUMENT_SCORE
+        np.maximum(spread, tracker.swing_scores(), out=spread)
         each = np.maximum(tracker.shift_scores(), spread) * self._settings.sensitivity
         deviating = each >= SINCE_SCORE
         self.since[~deviating] = np.nan
@@ -244,7 +312,13 @@ class Machine:
         closed = self._finding(IncidentPhase.CLOSED)
         self.incident = None if over else closed
         if event is not Event.RECOVERED and not self.held:
+            if over and self.opening_baseline is not None:
+                tracker.accept_level(self.opening_baseline, known=event is Event.DISMISSED)
+            if event is Event.SETTLED:
+                tracker.loosen()
+            centre = tracker.profile.center
             tracker.rebase()
+            self._recentred(tracker, centre)
         if over:
             self.opening_baseline = None
         return closed
@@ -257,14 +331,35 @@ class Machine:
         return [speaks_again(before, at)]
 
     def _evidence(self, tracker: Tracker) -> tuple[SignalEvidence, ...]:
-        baseline = self.opening_baseline if self.opening_baseline is not None else tracker.slow
+        baseline = self._baseline(tracker)
         outside = np.zeros(len(baseline), np.bool_)
         outside[: len(tracker.last)] = tracker.range_scores() >= 1.0
         if outside.any():
             baseline = np.where(
                 outside, np.pad(tracker.custom.mean, (0, len(tracker.last))), baseline
             )
-        return compose(tracker, self.assembler.signals, baseline, self.since, self.at, self.card)
+        return compose(
+            tracker,
+            self.assembler.signals,
+            baseline,
+            self.since,
+            self.at,
+            self.card,
+            self.silence.usual_s,
+        )
+
+    def _baseline(self, tracker: Tracker) -> Floats:
+        return self.opening_baseline if self.opening_baseline is not None else tracker.slow
+
+    def _context(self, tracker: Tracker) -> Context:
+        return Context(
+            tracker=tracker,
+            signals=tuple(self.assembler.signals),
+            baseline=self._baseline(tracker),
+            pause_s=self.pause_s,
+            back_at=self.back_at,
+            row_s=self.silence.usual_s,
+        )
 
     def _opened(self, tracker: Tracker) -> Finding:
         tracker.peaks = tracker.channel_scores()
@@ -279,16 +374,27 @@ class Machine:
     def _update(self, incident: Finding) -> list[Finding]:
         old_enough = self.at - incident.opened_at >= SETTLE_S
         rows = self.hysteresis.rows
+        if rows == LEVEL_ROWS and self.tracker is not None and self.opening_baseline is not None:
+            self.tracker.visit(self.opening_baseline, incident.fingerprint)
         settled = old_enough and rows == SETTLE_ROWS
         late = old_enough and rows > SETTLE_ROWS and incident.sequence == 0
-        due = self.hysteresis.rows % (3 * SETTLE_ROWS) == 0 and incident.sequence <= UPDATES_MAX
-        if not (settled or late or due):
+        due = rows % (3 * SETTLE_ROWS) == 0 and incident.sequence <= UPDATES_MAX
+        grown = self._escalated(incident) > incident.escalated
+        grown = grown and rows > SETTLE_ROWS and incident.sequence > 0
+        if not (settled or late or due or grown):
             return []
         finding = self._finding(IncidentPhase.UPDATED)
-        if not (settled or late) and finding.fingerprint == incident.fingerprint:
+        if not (settled or late or grown) and finding.fingerprint == incident.fingerprint:
             return []
         self.incident = finding
         return [finding]
+
+    def _escalated(self, before: Finding) -> int:
+        """Times that the score doubled since its picture had settled; never fewer than before."""
+        if before.sequence == 0:
+            self.settled_score = max(1.0, self.score)
+        times = int(math.log2(max(1.0, self.score / max(1.0, self.settled_score))))
+        return max(before.escalated, min(times, ESCALATIONS_MAX))
 
     def _finding(self, phase: IncidentPhase, opened_at: float | None = None) -> Finding:
         tracker = self.tracker
@@ -297,7 +403,11 @@ class Machine:
         before = self.incident if opened_at is None else None
         opened_at = before.opened_at if before else (opened_at or self.at)
         evidence = self._evidence(tracker)
-        origin, reason = origin_of(evidence, int(tracker.absurd().sum()))
+        origin, reason = origin_of(evidence, self._context(tracker))
+        picture = fingerprint(self.equipment, evidence)
+        if before and (phase is IncidentPhase.CLOSED or picture == self.equipment):
+            # what it was about stays said when it fades
+            origin, reason = before.origin, before.reason
         return Finding(
             incident_id=before.incident_id if before else self._incident_id(opened_at),
             phase=phase,
@@ -308,10 +418,13 @@ class Machine:
             score=round(self.score, 3),
             origin=origin,
             reason=reason,
+            operating_state=self.operating_state(),
             window=Window(start=opened_at, end=self.at),
             evidence=evidence,
-            fingerprint=fingerprint(self.equipment, evidence),
+            fingerprint=picture,
             sequence=before.sequence + 1 if before else 0,
+            reopened=self.hysteresis.flaps if before else 0,
+            escalated=self._escalated(before) if before else 0,
         )
 
     def _incident_id(self, opened_at: float, *more: str) -> str:

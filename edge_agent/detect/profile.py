@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-CLIP = 40.0
+CLIP = 80.0
 """Scaled values beyond this many spreads say no more than that; they must not own the averages."""
 MAD_TO_SIGMA = 1.4826
 SHRINK = 0.4
@@ -25,6 +25,8 @@ STEADIER = 0.2
 """The baseline of a channel of white noise follows at this share of ``SLOW``: what never wanders
 needs no following, and a slow fault in it is not swallowed."""
 LEAST_NOISE = 0.15
+NOISY_WEIGHT = 0.4
+"""Weight of a signal with a noise ratio of about 0.3: below it a signal wanders."""
 WEIGHT_POWER = 0.75
 """A channel's weight is its noise ratio, at least ``LEAST_NOISE``, to this power."""
 RESIDUAL_WEIGHT = 0.9
@@ -76,9 +78,8 @@ class Profile:
 
 def learn(rows: Floats) -> Profile:
     """The profile of (N, S) rows in time order. NaN cells are holes."""
-    with np.errstate(invalid="ignore"):
-        known = np.isfinite(rows).mean(axis=0) > 0.5
-    filled = _filled(rows, known)
+    known = _known(rows)
+    filled = filled_rows(rows)
     center = np.median(filled, axis=0)
     spread = MAD_TO_SIGMA * np.median(np.abs(filled - center), axis=0)
     deviation = filled.std(axis=0)
@@ -114,9 +115,16 @@ def learn(rows: Floats) -> Profile:
     )
 
 
-def _filled(rows: Floats, known: NDArray[np.bool_]) -> Floats:
-    """Holes take the last value before them, or the signal's median at the start."""
-    filled = np.where(known, rows, 0.0)
+def _known(rows: Floats) -> NDArray[np.bool_]:
+    """(S,) signals that came with more than half of the (N, S) rows."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.isfinite(rows).mean(axis=0) > 0.5)
+
+
+def filled_rows(rows: Floats) -> Floats:
+    """(N, S) rows without holes: they take the last value before them, or the signal's median at
+    the start; a signal that hardly came is all 0."""
+    filled = np.where(_known(rows), rows, 0.0)
     for column in np.flatnonzero(~np.isfinite(filled).all(axis=0)).tolist():
         values = filled[:, column]
         good = np.isfinite(values)

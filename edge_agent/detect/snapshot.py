@@ -14,12 +14,14 @@ from edge_agent.detect.incident import Hysteresis, State
 from edge_agent.detect.machine import Machine
 from edge_agent.detect.plant import Plant
 from edge_agent.detect.profile import Profile
+from edge_agent.detect.spectrum import EVERY, PERIODS, Spectrum
+from edge_agent.detect.states import States
 from edge_agent.detect.tracker import Tracker
 from edge_agent.finding import Finding
 
 log = structlog.get_logger(__name__)
 
-VERSION = 4
+VERSION = 5
 _PROFILE = (
     "center",
     "scale",
@@ -49,6 +51,16 @@ _TRACKER = (
 )
 _PLANT = ("center", "spread", "precision", "usual", "level")
 _CUSTOM = ("mean", "variance", "seen")
+_STATES = ("centers", "slows", "rows", "visits", "known", "codes", "apart", "creeps", "unrest")
+_SPECTRUM = {
+    "turning": np.complex64,
+    "power": np.float32,
+    "usual": np.float32,
+    "gathered": np.float32,
+    "row": np.int64,
+}
+_GATHERED = ("gathered", "arrival")
+_STATE_COUNTS = ("now", "since", "moving", "arriving", "gathering")
 
 
 class Packed(msgspec.Struct):
@@ -66,15 +78,23 @@ class Packed(msgspec.Struct):
     since: bytes
     state: str
     counts: tuple[int, int, int, int]
+    flaps: int
     peak: float
     evidence: float
     incident: bytes
     opening_baseline: bytes
+    settled_score: float = 1.0
     held: bool = False
     usual_s: float = 0.0
+    pause_s: float = 0.0
+    back_at: float = 0.0
     silent: bytes = b""
     muted: dict[str, tuple[str, int, int]] = {}
     """Fingerprint → what was said, how often, how many incidents it kept quiet."""
+    spectrum: dict[str, bytes] = {}
+    states: dict[str, bytes] = {}
+    state_counts: tuple[int, ...] = ()
+    pictures: list[str] = []
 
 
 def dump(machine: Machine) -> bytes:
@@ -94,24 +114,43 @@ def dump(machine: Machine) -> bytes:
         plant={name: _raw(getattr(tracker.plant, name)) for name in _PLANT}
         if tracker and tracker.plant
         else {},
+        spectrum={name: _raw(getattr(tracker.spectrum, name)) for name in _SPECTRUM}
+        if tracker
+        else {},
         since=_raw(machine.since),
         state=str(hysteresis.state),
         counts=(hysteresis.above, hysteresis.below, hysteresis.fallen, hysteresis.rows),
+        flaps=hysteresis.flaps,
         peak=hysteresis.peak,
         evidence=hysteresis.evidence,
         incident=machine.incident.model_dump_json().encode() if machine.incident else b"",
         opening_baseline=b""
         if machine.opening_baseline is None
         else _raw(machine.opening_baseline),
+        settled_score=machine.settled_score,
         held=machine.held,
         usual_s=machine.silence.usual_s,
+        pause_s=machine.pause_s,
+        back_at=machine.back_at,
         silent=machine.silent.model_dump_json().encode() if machine.silent else b"",
         muted={
             picture: (str(one.opinion), one.said, one.kept_quiet)
             for picture, one in machine.feedback.muted.items()
         },
+        **_states_of(tracker),
     )
     return msgspec.msgpack.encode(packed)
+
+
+def _states_of(tracker: Tracker | None) -> dict[str, Any]:
+    states = tracker.states if tracker else None
+    if states is None:
+        return {}
+    return {
+        "states": {name: _raw(getattr(states, name)) for name in (*_STATES, *_GATHERED)},
+        "state_counts": tuple(getattr(states, name) for name in _STATE_COUNTS),
+        "pictures": states.pictures,
+    }
 
 
 def load(machine: Machine, data: bytes) -> bool:
@@ -146,13 +185,20 @@ def _fill(machine: Machine, packed: Packed) -> None:
     machine.tracker = tracker
     if tracker is not None:
         tracker.limits = machine.card_limits()
+        if tracker.states is not None:
+            tracker.states.signal = machine.state_signal()
     machine.learning = list(learning)
     machine.rows, machine.at, machine.since = packed.rows, packed.at, since
     machine.hysteresis = Hysteresis(
-        state, *packed.counts, peak=packed.peak, evidence=packed.evidence
+        state,
+        *packed.counts,
+        peak=packed.peak,
+        evidence=packed.evidence,
+        flaps=packed.flaps,
     )
     machine.incident = incident
     machine.held, machine.silent = packed.held, silent
+    machine.settled_score = packed.settled_score
     machine.feedback.muted = muted
     machine.dismissed = (
         state is State.OPEN
@@ -160,6 +206,7 @@ def _fill(machine: Machine, packed: Packed) -> None:
         and machine.feedback.dismisses(incident.fingerprint)
     )
     machine.silence.usual_s = packed.usual_s
+    machine.pause_s, machine.back_at = packed.pause_s, packed.back_at
     if packed.opening_baseline:
         machine.opening_baseline = _array(packed.opening_baseline, np.float64, (2 * size,))
 
@@ -203,8 +250,54 @@ def _tracker(packed: Packed, size: int) -> Tracker:
     )
     profile = Profile(**{name: read(packed.profile, name) for name in _PROFILE})
     plant = Plant(**{name: read(packed.plant, name) for name in _PLANT}) if packed.plant else None
+    spectrum: dict[str, Any] = {
+        name: _array(
+            packed.spectrum[name],
+            kind,
+            {"row": (1,), "gathered": (EVERY, size)}.get(name, (len(PERIODS), size)),
+        )
+        for name, kind in _SPECTRUM.items()
+    }
     moving = {name: read(packed.tracker, name) for name in _TRACKER}
-    return Tracker(profile, custom=custom, plant=plant, **moving)
+    return Tracker(
+        profile,
+        custom=custom,
+        plant=plant,
+        spectrum=Spectrum(**spectrum),
+        states=_states(packed, size),
+        **moving,
+    )
+
+
+def _states(packed: Packed, size: int) -> States | None:
+    if not packed.states:
+        return None
+    count = len(packed.pictures)
+    shapes = {
+        "centers": (count, size),
+        "slows": (count, 2 * size),
+        "apart": (size,),
+        "creeps": (size,),
+        "unrest": (2 * size,),
+    }
+    kinds: dict[str, type] = {
+        "rows": np.int64,
+        "visits": np.int64,
+        "known": np.bool_,
+        "creeps": np.bool_,
+    }
+    arrays: dict[str, Any] = {
+        name: _array(packed.states[name], kinds.get(name, np.float64), shapes.get(name, (count,)))
+        for name in _STATES
+    }
+    for name in _GATHERED:
+        arrays[name] = _array(packed.states[name], np.float64, (-1,))
+        if len(arrays[name]) not in (0, size):
+            raise ValueError(f"{name}: {len(arrays[name])} values for {size} signals")
+    counts: dict[str, Any] = dict(zip(_STATE_COUNTS, packed.state_counts, strict=True))
+    if not 0 <= counts["now"] < count:
+        raise ValueError(f"state {counts['now']} of {count}")
+    return States(**arrays, pictures=packed.pictures, **counts)
 
 
 def _square(machine: Machine) -> np.ndarray[Any, Any]:

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from edge_agent.detect.custom import Custom
 from edge_agent.detect.limits import Limits
 from edge_agent.detect.plant import Plant, learn_plant
-from edge_agent.detect.profile import FAST, Floats, Profile
+from edge_agent.detect.profile import CLIP, FAST, NOISY_WEIGHT, Floats, Profile
+from edge_agent.detect.spectrum import Spectrum
+from edge_agent.detect.states import States, telling
 
 THRESHOLD = 5.0
 """Standard deviations of fast − slow, weighted, that make the score 1.0."""
@@ -28,16 +30,22 @@ SLOWER = 40.0
 CAUSE, CAUSE_ROWS = 0.5, 30
 """Channels that reached this share of the highest peak in the first rows of an incident are what
 it is about. Later only they keep it open: a wanderer that strays meanwhile is no fault."""
-NOISY_WEIGHT = 0.4
-"""Weight of a signal with a noise ratio of about 0.3."""
 YOUNG, OLD = 15, 1500
 """A baseline set anew counts as the mean of so many rows, and after so many as an old one."""
 ENERGY = 7.0
 """Usual deviations of the channels' mean square above its usual value that make 1.0: many signals
 that each moved a little."""
+SHIFTING = 0.5
+"""Score of a shift from which on a signal's swings are not listened to."""
 ROUGH = 12.0
 """Ratio of a signal's short-term roughness to its normal one that makes the spread score 1.0."""
 ROUGH_RATE = 1 / 20
+AFTER_CHANGE = 1 / 60
+"""Rate of a baseline that creeps after a change of the operating state."""
+LOOSER = 4.0
+"""Factor on the variance of what settled at another level."""
+CREEPING = 0.2
+"""A signal whose last value is this share of its way ahead of its average is still moving."""
 STILL_ROWS, GONE_ROWS, ABSURD_ROWS = 30, 60, 5
 """Rows after which a signal counts as frozen (at the least), as missing, as absurd."""
 
@@ -72,9 +80,13 @@ class Tracker:
     custom: Custom
     plant: Plant | None
     """None for a machine that does not keep to one operating point."""
+    spectrum: Spectrum
     limits: Limits | None = None
     """What the card says; not part of a snapshot, since the card may change."""
+    states: States | None = None
+    """None for a machine that keeps to one operating state."""
     _scores: Floats | None = field(default=None, init=False)
+    _square: float | None = field(default=None, init=False)
     _whole: bool = field(default=False, init=False)
     """Every signal came with the last row."""
     _spreads: Floats = field(init=False)
@@ -106,6 +118,9 @@ class Tracker:
             bad=np.zeros(size, np.int64),
             custom=Custom.begin(scaled),
             plant=learn_plant(scaled, profile.active, process),
+            spectrum=Spectrum.learn(
+                _swings(scaled), profile.active & (profile.weight[:size] >= NOISY_WEIGHT)
+            ),
         )
 
     def step(
@@ -119,7 +134,10 @@ class Tracker:
     ) -> None:
         """Take one row. ``inside``: an incident is open; ``held``: the baseline stays as it is;
         ``elapsed``: source seconds since the row before."""
-        channels = self._channels(self._arrived(values, fresh, broken), fresh)
+        values = self._arrived(values, fresh, broken)
+        if self.states is not None and not self._placed(self.states, values, inside):
+            return
+        channels = self._channels(values, fresh)
         self.fast += FAST * (channels - self.fast)
         difference = self.fast - self.slow
         if not held:
@@ -128,9 +146,18 @@ class Tracker:
             if not inside:
                 bounded = np.minimum(difference * difference, 9.0 * self.variance)
                 self.variance += ADAPT * (bounded - self.variance)
-        self._scores = self._weigh()
-        if not (held or inside):
+        if self.states is not None:
+            self.states.settle(difference, self.variance, self.profile.weight, 0.5 * THRESHOLD)
+        self._scores, self._square = self._weigh(), None
+        quiet = not (held or inside)
+        size = len(self.last)
+        due = self.spectrum.step(self.recent[1], self.fast[:size])
+        if due:
+            self.spectrum.turn(self._scores[:size] >= SHIFTING, quiet)
+        if quiet:
             self._follow_energy()
+            if due:
+                self._keep_in_range()
 
     def _arrived(
         self, values: Floats, fresh: NDArray[np.bool_], broken: NDArray[np.bool_]
@@ -179,8 +206,11 @@ class Tracker:
             return np.asarray(np.where(deviating, rate / SLOWER, rate))
         if self.age[0] < OLD:
             self.age += 1
-            return np.asarray(np.maximum(rate, 1.0 / (YOUNG + self.age[0])))
-        return rate
+            rate = np.maximum(rate, 1.0 / (YOUNG + self.age[0]))
+        if self.states is not None and self.states.since < OLD:
+            # What does not jump with the state goes its own way after a change, as warmth does.
+            rate = np.where(self.states.jumps(), rate, np.maximum(rate, AFTER_CHANGE))
+        return np.asarray(rate)
 
     def channel_scores(self) -> Floats:
         """(2 S,) distance of each channel from its baseline; 1.0 is the threshold."""
@@ -191,7 +221,8 @@ class Tracker:
     def _weigh(self) -> Floats:
         distance = np.abs(self.fast - self.slow)
         distance *= self.profile.weight
-        distance /= THRESHOLD * np.sqrt(self.variance)
+        variance = self.variance if self.states is None else self.variance + self.states.unrest
+        distance /= THRESHOLD * np.sqrt(variance)
         return distance
 
     def shift_scores(self) -> Floats:
@@ -201,9 +232,17 @@ class Tracker:
         shifts = np.maximum(scores[:size], scores[size:])
         if self.custom.known:
             np.maximum(shifts, self.range_scores(), out=shifts)
-        if self.limits is not None:
-            np.maximum(shifts, self.limits.scores(self.levels()), out=shifts)
+        limits = self.limits_in_force()
+        if limits is not None:
+            np.maximum(shifts, limits.scores(self.levels()), out=shifts)
         return shifts
+
+    def limits_in_force(self) -> Limits | None:
+        """The card's ranges, which hold in operation: of a machine that is off they say nothing."""
+        return None if self.limits is None or self._at_rest() else self.limits
+
+    def _at_rest(self) -> bool:
+        return self.states is not None and self.states.at_rest(self.states.now)
 
     def levels(self) -> Floats:
         """(S,) the fast averages in the signals' units."""
@@ -229,10 +268,12 @@ class Tracker:
         return self.plant is not None and self.plant.score() >= 1.0
 
     def _mean_square(self) -> float:
-        squares = THRESHOLD * self.channel_scores()
-        squares *= squares
-        np.minimum(squares, 100.0, out=squares)
-        return float(squares.sum()) / max(1, len(squares))
+        if self._square is None:
+            squares = THRESHOLD * self.channel_scores()
+            squares *= squares
+            np.minimum(squares, 100.0, out=squares)
+            self._square = float(squares.sum()) / max(1, len(squares))
+        return self._square
 
     def _follow_energy(self) -> None:
         usual, deviation = self.energy.tolist()
@@ -244,13 +285,18 @@ class Tracker:
         """Score of the shifts that an incident, ``rows`` old, is about."""
         scores = self.channel_scores()
         outside = float(self.range_scores().max(initial=0.0)) if self.custom.known else 0.0
-        if self.limits is not None:
-            outside = float(self.limits.scores(self.levels()).max(initial=outside))
+        limits = self.limits_in_force()
+        if limits is not None:
+            outside = float(limits.scores(self.levels()).max(initial=outside))
         if rows < CAUSE_ROWS:
             np.maximum(self.peaks, scores, out=self.peaks)
             return float(scores.max(initial=outside))
         about = self.peaks >= CAUSE * self.peaks.max(initial=0.0)
         return float(scores[about].max(initial=outside))
+
+    def swing_scores(self) -> Floats:
+        """(S,) score of each signal's swings around its mean."""
+        return self.spectrum.scores()
 
     def spread_scores(self) -> Floats:
         """(S,) score of each signal's growth in spread."""
@@ -265,8 +311,14 @@ class Tracker:
     def frozen(self) -> NDArray[np.bool_]:
         """(S,) stands still for longer than it ever did, though it normally moves all the time."""
         patience = np.maximum(STILL_ROWS, 10 * self.longest_still)
+        if self._at_rest():
+            return np.zeros(len(self.last), np.bool_)
         lively = self.longest_still < 20
         return self._noisy() & lively & (self.still >= patience)
+
+    def steady(self) -> NDArray[np.bool_]:
+        """(S,) signals that do not wander: a shift of one alone says something."""
+        return self.profile.active & self._noisy()
 
     def _noisy(self) -> NDArray[np.bool_]:
         """(S,) is never still in normal operation. Of a smooth signal (a historian draws straight
@@ -281,10 +333,108 @@ class Tracker:
         """(S,) says things that no sensor in order says."""
         return self.bad >= ABSURD_ROWS
 
+    def loosen(self) -> None:
+        """A change that lasted became the new normal: the channels that it was about wander more
+        than the learning rows showed, and count half from here on, until they proved calm."""
+        about = self.peaks >= CAUSE * self.peaks.max(initial=0.0)
+        about &= self.peaks >= 1.0
+        self.variance[about] *= LOOSER
+
+    def _keep_in_range(self) -> None:
+        """Move the centre of a signal whose baseline wandered far along; nothing else changes."""
+        size = len(self.last)
+        off = np.where(np.abs(self.slow[:size]) >= CLIP / 2, self.slow[:size], 0.0)
+        if not off.any():
+            return
+        self.profile.center = self.profile.center + off * self.profile.scale
+        moved = self.profile.channels(off)
+        self.fast, self.slow = self.fast - moved, self.slow - moved
+        self.recent -= off
+        self.custom.mean -= off
+        if self.plant is not None:
+            self.plant.center -= off
+        if self.states is not None:
+            self.states.recentre(self.profile.center)
+
+    def _recentre(self) -> None:
+        """A signal that went far would leave the range in which its values are told apart."""
+        size = len(self.last)
+        far = self.profile.active & (np.abs(self.fast[:size]) >= CLIP / 4)
+        if not far.any():
+            return
+        self.profile.center = np.where(far, self.last, self.profile.center)
+        self.custom.mean[far] = 0.0
+        self.recent[:, far] = 0.0
+        self.fast[:size][far] = 0.0
+        self.fast = self.profile.channels(self.fast[:size])
+        if self.states is not None:
+            self.states.recentre(self.profile.center)
+
+    def _placed(self, states: States, values: Floats, inside: bool) -> bool:
+        """Whether the row can be judged; goes over to the operating state that it belongs to."""
+        place = states.step(values)
+        if place is not None and place != states.now:
+            self._enter(states, place, values, None if inside else self.slow)
+        return place is not None
+
+    def _enter(self, states: States, place: int, values: Floats, left: Floats | None) -> None:
+        """Be in another operating state, which the row of (S,) ``values`` belongs to; ``left``:
+        (2 S,) the baseline in the present one, if it is in order."""
+        states.enter(place, left)
+        states.tell_apart(self.profile)
+        profile = self.profile
+        profile.center = states.centers[place].copy()
+        scaled = profile.scaled(values)
+        self.slow = np.where(
+            profile.weight < NOISY_WEIGHT, profile.channels(scaled), states.slows[place]
+        )
+        self.fast = self.slow.copy()
+        self.recent[:] = scaled
+        self.spectrum.interrupted()
+        self.rough, self.still = np.ones_like(self.rough), np.zeros_like(self.still)
+        self.age[0] = min(OLD, int(states.rows[place]))
+        self._scores = self._square = None
+
+    def visit(self, baseline: Floats, picture: str) -> None:
+        """An incident has been about the level of now for a while; ``baseline``: (2 S,) before it,
+        ``picture``: its fingerprint. Only a flat level that many signals jumped to counts."""
+        place = self._level(baseline)
+        if place is not None and self.states is not None:
+            self.states.visit(place, picture)
+
+    def accept_level(self, baseline: Floats, *, known: bool) -> None:
+        """The level of now is an operating state from here on, if it is one; ``known``: a person
+        said that it is meant."""
+        place = self._level(baseline)
+        if place is None or self.states is None:
+            return
+        self.states.known[place] |= known
+        if place != self.states.now:
+            self._enter(self.states, place, self.levels(), baseline)
+
+    def _level(self, baseline: Floats) -> int | None:
+        """The state of the present level, added where it is new; None where it is no level that
+        many signals jumped to."""
+        center, level = self.profile.center, self.levels()
+        bound = np.maximum(CREEPING * np.abs(level - center), 2.0 * self.profile.scale)
+        flat = np.abs(self.last - level) <= bound
+        told = telling(self.profile, np.where(flat, level - center, 0.0))
+        if not told.any():
+            return None
+        if self.states is None:
+            self.states = States.begin(center, baseline)
+        place = self.states.match(level)
+        if place is None:
+            place = self.states.add(np.where(told, level, center), baseline, known=False)
+            self.states.tell_apart(self.profile)
+        return place
+
     def rebase(self) -> None:
         """What is now becomes the baseline: after a change that lasts."""
+        self._recentre()
         self.slow = self.fast.copy()
-        self._scores = None
+        self._scores = self._square = None
+        self.spectrum.accept()
         if self.custom.known:
             self.custom.accept(self.fast[: len(self.last)])
         if self.limits is not None:
@@ -302,6 +452,15 @@ def _held(rows: Floats) -> Floats:
         warnings.simplefilter("ignore", RuntimeWarning)
         middle = np.nan_to_num(np.nanmedian(rows, axis=0))
     return np.where(np.isfinite(rows), rows, middle)
+
+
+def _swings(scaled: Floats) -> Floats:
+    """(N, S) distances of scaled rows from their moving average."""
+    fast, swings = scaled[:10].mean(axis=0), np.empty_like(scaled)
+    for number, row in enumerate(scaled):
+        fast = fast + FAST * (row - fast)
+        swings[number] = row - fast
+    return swings
 
 
 def _longest_rests(rows: Floats) -> NDArray[np.int64]:

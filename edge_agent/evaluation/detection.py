@@ -45,6 +45,8 @@ class Verdicts:
     findings: tuple[Finding, ...]
     shift: float = 0.0
     """Seconds that were added to the recording's times."""
+    states: tuple[str, ...] = ()
+    """(rows,) the operating state once this row has been judged."""
 
 
 @dataclass
@@ -133,6 +135,7 @@ def _stream(run: Run, learn: int, donor: Run | None) -> Verdicts:
     alarm, score = np.zeros(rows, np.bool_), np.zeros(rows)
     opened: list[int] = []
     findings: list[Finding] = []
+    states: list[str] = []
     state = detection.status().get(run.equipment)
     is_open = state is not None and state.incident_id is not None
     for row, readings in enumerate(rows_of(run, shift)):
@@ -144,9 +147,20 @@ def _stream(run: Run, learn: int, donor: Run | None) -> Verdicts:
             findings.append(finding)
         alarm[row] = is_open
         score[row] = detection.score(run.equipment)
+        states.append(detection.operating_state(run.equipment))
     name = donor.name if donor else "own"
     scored_from = 0 if donor else learn
-    return Verdicts(run, name, scored_from, alarm, score, tuple(opened), tuple(findings), shift)
+    return Verdicts(
+        run,
+        name,
+        scored_from,
+        alarm,
+        score,
+        tuple(opened),
+        tuple(findings),
+        shift,
+        tuple(states),
+    )
 
 
 def rows_of(run: Run, shift: float) -> Iterator[list[Reading]]:

@@ -1,4 +1,4 @@
-"""A picture of verdicts, as SVG: signals, truth, score and incidents over the rows."""
+"""A picture of verdicts, as SVG: signals, truth, score, operating states and incidents."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ POINTS = 1000
 """Points of a line at most; more rows than that are drawn as their extremes."""
 MAX_SIGNALS = 16
 COLOURS = {"truth": "#f3c5bf", "unscored": "#e8e8e8", "alarm": "#c0392b", "line": "#2c5d86"}
+STATES = {"unknown": "#dddddd", "running": "#cfe3cf", "off": "#9aa5ad"}
+OTHER_STATES = ("#8fbf8f", "#5f9f5f", "#e0d28a", "#c9b458", "#a7c7c7", "#7fb0b0")
 
 
 def draw(runs: Sequence[Verdicts]) -> str:
@@ -36,7 +38,7 @@ def _run(one: Verdicts, top: float) -> tuple[list[str], float]:
     rows = len(one.run.truth)
     values = one.run.recording.values[one.run.first : one.run.first + rows]
     names = one.run.recording.columns[:MAX_SIGNALS]
-    height = LANE * (len(names) + 1) + 14
+    height = LANE * (len(names) + 1) + 34
     parts = [_text(0, top + 10, f"{one.run.name}: learned from {one.learned_from}", bold=True)]
     low = top + 16
     for kind, colour in ((FAULT, "truth"), (UNSCORED, "unscored")):
@@ -58,8 +60,27 @@ def _run(one: Verdicts, top: float) -> tuple[list[str], float]:
     )
     for first, last in spans(one.alarm):
         parts.append(_box(first, last, rows, lane + LANE, 10, COLOURS["alarm"], 0.9))
+    parts.append(_text(0, lane + LANE + 10, "incident"))
+    parts += _states(one, lane + LANE + 14)
     parts += [_mark(row, rows, low, height) for row in one.opened]
     return parts, height + 30.0
+
+
+def _states(one: Verdicts, top: float) -> list[str]:
+    """A band of the operating states, each told where it is first taken up."""
+    said = np.array(one.states)
+    others = [name for name in dict.fromkeys(one.states) if name not in STATES]
+    colours = STATES | {
+        name: OTHER_STATES[number % len(OTHER_STATES)] for number, name in enumerate(others)
+    }
+    parts, names = [_text(0, top + 12, "operating state")], []
+    for name in dict.fromkeys(one.states):
+        pieces = spans(said == name)
+        parts += [_box(a, b, len(said), top, 16, colours[name], 1.0) for a, b in pieces]
+        first, last = max(pieces, key=lambda piece: piece[1] - piece[0])
+        if last - first > len(said) / 20:
+            names.append(_text(_x(first, len(said)), top + 12, name))
+    return parts + names
 
 
 def spans(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:

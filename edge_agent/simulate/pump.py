@@ -59,6 +59,10 @@ TURBULENCE_TIME = 3.0
 """s."""
 FLOW_LAG = 1.2
 """s: the inertia of the water in the pipes."""
+DRIVE_LAG = 3.0
+"""s: the inverter's ramp, and the rotor that runs down."""
+AT_REST = 0.02
+"""Share of the rated speed below which the inverter has let go: no current flows."""
 CAVITATION_LAG = 2.0
 """s: bubbles need a moment to fill the impeller eye, or to collapse."""
 CAVITATING_UNREST = 0.06
@@ -79,9 +83,22 @@ STILL_TO_WARM = 0.02
 
 
 class PumpLoop:
-    """One pump loop with its faults; the same seed and the same steps give the same readings."""
+    """One pump loop with its faults; the same seed and the same steps give the same readings.
 
-    def __init__(self, seed: int = 0, faults: Sequence[Fault] = (), *, warm: bool = True) -> None:
+    ``duty``: (from second, share of the rated speed) in order of time, 0 is a stop; before the
+    first one and without any it runs at its rated speed.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        faults: Sequence[Fault] = (),
+        *,
+        warm: bool = True,
+        duty: Sequence[tuple[float, float]] = (),
+    ) -> None:
+        self._duty = tuple(duty)
+        self._drive = 1.0
         self._generator = np.random.default_rng(seed)
         self._faults = tuple(faults)
         self._instruments = Instruments(self._generator, self._faults)
@@ -137,7 +154,9 @@ class PumpLoop:
         )
 
     def _flow(self, dt: float, air: float) -> None:
-        """Water: level, operating point, cavitation."""
+        """Water: drive, level, operating point, cavitation."""
+        wanted = next((to for start, to in reversed(self._duty) if self._t >= start), 1.0)
+        self._drive += (1.0 - math.exp(-dt / DRIVE_LAG)) * (wanted - self._drive)
         unrest = math.hypot(TURBULENCE, CAVITATING_UNREST * self._cavitation)
         level = self._level - LOW_LEVEL * self._developed(FaultName.CAVITATION)
         target = operating_point(
@@ -147,7 +166,7 @@ class PumpLoop:
                 outlet_opening=1.0
                 - CLOSED_OUTLET * self._developed(FaultName.OUTLET_VALVE_CLOSING),
                 leak=LEAK_SIZE * self._developed(FaultName.LEAK),
-                speed=self._speed * (1.0 + unrest * self._turbulence),
+                speed=self._drive * self._speed * (1.0 + unrest * self._turbulence),
                 cavitation=self._cavitation,
             )
         )
@@ -168,11 +187,14 @@ class PumpLoop:
         wear = self._developed(FaultName.BEARING_WEAR)
         voltage = RATED_VOLTAGE + self._mains
         watts = shaft_power(self._point)
-        motor = drive(watts + friction(wear), voltage)
+        rubbing = self._drive * friction(wear)
+        motor = drive(watts + rubbing, voltage)
         self._speed = motor.speed
+        if self._drive < AT_REST:
+            motor = replace(motor, current=0.0, loss=0.0)
         self._temperatures = warmer(
             self._temperatures,
-            Heat(motor.loss, friction(wear), watts),
+            Heat(motor.loss, rubbing, watts),
             dt=dt,
             room=self._room(),
             blocked=self._developed(FaultName.BLOCKED_COOLING),
@@ -191,7 +213,7 @@ class PumpLoop:
             "discharge_pressure": self._point.discharge_head * DENSITY * GRAVITY / BAR,
             "motor_current": motor.current,
             "motor_voltage": voltage,
-            "vibration": shaking * max(0.2, bursts),
+            "vibration": self._drive * shaking * max(0.2, bursts),
             "motor_temperature": self._temperatures.motor,
             "bearing_temperature": self._temperatures.bearing,
             "fluid_temperature": self._temperatures.fluid,
