@@ -59,6 +59,8 @@ mkdir -p "$root/old"
 cd "$root"
 pivot_root . old
 umount -l /old
+# As a container manager does it: credentials reach a service by a mount that propagates.
+mount --make-rshared /
 exec env -i container=lxc PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system
 """
 

@@ -25,6 +25,7 @@ Host = Annotated[
     str, typer.Option(help="Broker, where no --config is given.", rich_help_panel=PANEL)
 ]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Its port.", rich_help_panel=PANEL)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Prefix = Annotated[str, typer.Option(help="Topic prefix of the fleet.", rich_help_panel=PANEL)]
 
 

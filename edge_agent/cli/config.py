@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from edge_agent.cli import fleet, fleet_push
+from edge_agent.cli.broker_options import AsJson
 from edge_agent.errors import BadConfig
 
 app = typer.Typer(name="config", help="Settings: look, check, sign, push.", no_args_is_help=True)
@@ -26,7 +27,6 @@ DEFAULT_FILE = Path("/etc/edge-agent/edge-agent.toml")
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", envvar="EDGE_AGENT_CONFIG", help="Settings file (TOML).")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def emit(document: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_agent.cli.broker_options import BrokerFile, Host, Port, Prefix, connect
+from edge_agent.cli.broker_options import AsJson, BrokerFile, Host, Port, Prefix, connect
 from edge_agent.cli.waves import TROUBLE, differences
 from edge_agent.errors import BadConfig
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from edge_agent.cli.fleet_link import FleetLink
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def status(
@@ -32,7 +30,12 @@ def status(
     with connect(config, host, port, prefix) as link:
         link.settle()
         if as_json:
-            found = {"agents": link.reports, "models": link.models, "online": link.online}
+            found = {
+                "agents": link.reports,
+                "models": link.models,
+                "adapters": link.adapters,
+                "online": link.online,
+            }
             typer.echo(json.dumps(found))
             return
         from rich.console import Console

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_agent.cli.broker_options import BrokerFile, Host, Port, Prefix, connect
+from edge_agent.cli.broker_options import AsJson, BrokerFile, Host, Port, Prefix, connect
 from edge_agent.cli.waves import (
     TROUBLE,
     AgentOutcome,
@@ -26,7 +26,6 @@ from edge_agent.errors import BadConfig
 if TYPE_CHECKING:
     from edge_agent.cli.fleet_link import FleetLink
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Agents = Annotated[
     list[str] | None, typer.Option("--agent", "-a", help="A gateway; repeat for more.")
 ]
@@ -41,7 +40,25 @@ Then = Annotated[
 StopOn = Annotated[
     list[str] | None, typer.Option(help=f"States that halt the push; default: {', '.join(TROUBLE)}")
 ]
+Revision = Annotated[int | None, typer.Option(help="Default: above all seen so far.")]
 Timeout = Annotated[float, typer.Option(help="Longest wait for one wave, seconds.")]
+
+
+Body = Callable[[str], dict[str, Any]]
+"""Gateway → what is pushed to it, without ``revision``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The options of every push: in which waves, signed by whom, when to halt."""
+
+    canary: str
+    then: Sequence[str] | None
+    key: Path | None
+    key_name: str
+    stop_on: Sequence[str] | None
+    timeout_s: float
+    as_json: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +66,7 @@ class Push:
     """What is pushed, to whom in which order, and when to halt."""
 
     waves: list[list[str]]
-    body_for: Callable[[str], dict[str, Any]]
+    body_for: Body
     seal: Callable[[bytes], bytes]
     stop_on: tuple[str, ...]
     timeout_s: float
@@ -65,7 +82,7 @@ def push(
     trust: Annotated[Path | None, typer.Option(help="New trust anchors (TOML).")] = None,
     agent: Agents = None,
     group: Group = None,
-    revision: Annotated[int | None, typer.Option(help="Default: above all seen so far.")] = None,
+    revision: Revision = None,
     expires_s: Annotated[float | None, typer.Option(help="Valid this long, seconds.")] = None,
     key: Key = None,
     key_name: KeyName = "",
@@ -97,15 +114,12 @@ def push(
     with connect(config, host, port, prefix) as link:
         link.settle()
         agents = targets(link, agent, group)
-        number = revision or next_revision(link.reports.get(one, {}) for one in agents)
-        addressee = {"group": group} if group is not None else {}
 
         def body_for(one: str) -> dict[str, Any]:
-            return {**(addressee or {"agent": one}), "revision": number, **content}
+            return {**_addressee(one, group), **content}
 
-        waves = plan_waves(agents, [canary, *(then or [])])
-        plan = Push(waves, body_for, sealer(key, key_name), _stops(stop_on), timeout_s)
-        finish(number, agents, run_push(link, plan, _narrator(as_json)), as_json=as_json)
+        order = Order(canary, then, key, key_name, stop_on, timeout_s, as_json)
+        push_in_waves(link, agents, body_for, order, revision)
 
 
 def push_model(
@@ -118,7 +132,7 @@ def push_model(
     ] = False,
     agent: Agents = None,
     group: Group = None,
-    revision: Annotated[int | None, typer.Option(help="Default: above all seen so far.")] = None,
+    revision: Revision = None,
     key: Key = None,
     key_name: KeyName = "",
     canary: Canary = "all",
@@ -149,16 +163,12 @@ def push_model(
     with connect(config, host, port, prefix) as link:
         link.settle()
         agents = targets(link, agent, group)
-        number = revision or next_revision(_reports(link, kind).get(one, {}) for one in agents)
 
         def body_for(one: str) -> dict[str, Any]:
-            addressee = {"group": group} if group is not None else {"agent": one}
-            return {"kind": kind, **addressee, "revision": number, **content}
+            return {"kind": kind, **_addressee(one, group), **content}
 
-        waves = plan_waves(agents, [canary, *(then or [])])
-        sealed = sealer(key, key_name)
-        plan = Push(waves, body_for, sealed, _stops(stop_on), timeout_s, kind)
-        finish(number, agents, run_push(link, plan, _narrator(as_json)), as_json=as_json)
+        order = Order(canary, then, key, key_name, stop_on, timeout_s, as_json)
+        push_in_waves(link, agents, body_for, order, revision, kind)
 
 
 def rollback(
@@ -184,16 +194,40 @@ def rollback(
         link.settle()
         agents = targets(link, agent, group)
         reports = link.reports
-        number = next_revision(reports.get(one, {}) for one in agents)
 
         def body_for(one: str) -> dict[str, Any]:
             kept = reports.get(one, {}).get("restorable", [0])
             earlier = to if to is not None else kept[min(1, len(kept) - 1)]
-            return {"agent": one, "revision": number, "restore": earlier}
+            return {"agent": one, "restore": earlier}
 
-        waves = plan_waves(agents, [canary, *(then or [])])
-        plan = Push(waves, body_for, sealer(key, key_name), _stops(stop_on), timeout_s)
-        finish(number, agents, run_push(link, plan, _narrator(as_json)), as_json=as_json)
+        order = Order(canary, then, key, key_name, stop_on, timeout_s, as_json)
+        push_in_waves(link, agents, body_for, order)
+
+
+def push_in_waves(
+    link: FleetLink,
+    agents: Sequence[str],
+    body_for: Body,
+    order: Order,
+    revision: int | None = None,
+    what: str = "config",
+) -> None:
+    """Push to ``agents`` as ``order`` says and tell how it ended; exit code 1 where it halted.
+
+    ``revision``: absent, the one above all that these gateways have reported.
+    """
+    reports = _reports(link, what)
+    number = revision or next_revision(reports.get(one, {}) for one in agents)
+    plan = Push(
+        plan_waves(agents, [order.canary, *(order.then or [])]),
+        lambda one: {**body_for(one), "revision": number},
+        sealer(order.key, order.key_name),
+        _stops(order.stop_on),
+        order.timeout_s,
+        what,
+    )
+    outcomes = run_push(link, plan, _narrator(order.as_json))
+    finish(number, agents, outcomes, as_json=order.as_json)
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -284,6 +318,10 @@ def finish(
 
 def _reports(link: FleetLink, what: str) -> dict[str, dict[str, Any]]:
     return {"model": link.models, "adapter": link.adapters}.get(what, link.reports)
+
+
+def _addressee(agent: str, group: str | None) -> dict[str, str]:
+    return {"group": group} if group is not None else {"agent": agent}
 
 
 def _stops(stop_on: Sequence[str] | None) -> tuple[str, ...]:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from edge_agent.level import Level
+from edge_agent.cli.report_parts import (
+    Report,
+    duration,
+    level_and_reason,
+    machines_by_state,
+    part,
+    within,
+)
 
-STYLES = {
-    Level.FULL: "bold green",
-    Level.ECO: "green",
-    Level.SHORT: "yellow",
-    Level.RULES_ONLY: "bold yellow",
-    Level.PAUSED: "bold red",
-}
 MACHINES_SHOWN = 20
 DIAGNOSES_SHOWN = 5
-
-Report = Mapping[str, Any]
 
 
 def page(report: Report) -> RenderableType:
@@ -32,7 +29,7 @@ def page(report: Report) -> RenderableType:
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
     for name, value in (
-        ("level", _level(report)),
+        ("level", level_and_reason(report)),
         ("broker", _broker(report)),
         ("machines", _machines(report)),
         ("queue", _queue(report)),
@@ -54,12 +51,6 @@ def page(report: Report) -> RenderableType:
     return Group(*parts)
 
 
-def part(report: Report, name: str) -> Report:
-    """A section of the report, empty where it is missing."""
-    found = report.get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
 def _is_map(value: object) -> bool:
     return isinstance(value, Mapping)
 
@@ -74,13 +65,6 @@ def _head(report: Report) -> Text:
         f", settings revision {revision}" if revision else "",
         (clock, "yellow"),
     )
-
-
-def _level(report: Report) -> Text:
-    governor = part(report, "governor")
-    level = str(governor.get("level", "?"))
-    style = STYLES[Level(level)] if level in list(Level) else "dim"
-    return Text.assemble((level, style), f"  {governor.get('reason', '')}")
 
 
 def _broker(report: Report) -> Text:
@@ -101,14 +85,12 @@ def _broker(report: Report) -> Text:
 
 
 def _machines(report: Report) -> str:
-    counts: dict[str, int] = {}
-    for one in part(report, "equipment").values():
-        state = str(one.get("state", "?")) if isinstance(one, Mapping) else "?"
-        counts[state] = counts.get(state, 0) + 1
+    counts = machines_by_state(report)
     if not counts:
         return "none yet: no telemetry has arrived"
     names = {"open": "with an incident", "quiet": "normal", "cooling": "calming down"}
-    ordered = sorted(counts, key=["open", "cooling", "learning", "quiet"].index)
+    urgent = ("open", "cooling", "learning", "quiet")
+    ordered = sorted(counts, key=lambda state: (*urgent, state).index(state))
     return ", ".join(f"{counts[state]} {names.get(state, state)}" for state in ordered)
 
 
@@ -204,26 +186,6 @@ def _diagnoses_table(last: Sequence[Report]) -> Table:
             f"{cost.get('seconds', 0.0):.1f}",
         )
     return table
-
-
-def within(value: float | None, most: float | None, unit: str, digits: int) -> str:
-    """A value against its budget: ``3.1 of 4.0 W``."""
-    if value is None:
-        return "not known"
-    if most is None:
-        return f"{value:.{digits}f} {unit}, no budget"
-    return f"{value:.{digits}f} of {most:.{digits}f} {unit}"
-
-
-def duration(seconds: float | None) -> str:
-    """``3 h 20 min``; ``?`` where it is not known."""
-    if seconds is None:
-        return "?"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _clock(at: float | None) -> str:

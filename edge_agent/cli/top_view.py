@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -12,22 +11,21 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from edge_agent.level import Level
+from edge_agent.cli.report_parts import (
+    Report,
+    duration,
+    level_and_reason,
+    machines_by_state,
+    part,
+    within,
+)
 
-STYLES = {
-    Level.FULL: "bold green",
-    Level.ECO: "green",
-    Level.SHORT: "yellow",
-    Level.RULES_ONLY: "bold yellow",
-    Level.PAUSED: "bold red",
-}
 BAR = 30
 STALE_S = 150.0
 """Health comes each minute: silent for longer than two of them, something is wrong."""
 
 LONGEST_S = 1e9
-
-Report = Mapping[str, Any]
+"""An age beyond it means that no report has come at all."""
 
 
 def screen(report: Report, diagnoses: Sequence[Report], age_s: float) -> RenderableType:
@@ -41,55 +39,50 @@ def screen(report: Report, diagnoses: Sequence[Report], age_s: float) -> Rendera
     return Group(*parts)
 
 
-def _part(report: Report, name: str) -> Report:
-    found = report.get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
 def _head(report: Report, age_s: float) -> RenderableType:
-    agent, governor = _part(report, "agent"), _part(report, "governor")
-    level = str(governor.get("level", "?"))
-    style = STYLES[Level(level)] if level in list(Level) else "dim"
+    agent, governor = part(report, "agent"), part(report, "governor")
     text = Text.assemble(
         (str(agent.get("id", "edge-agent")), "bold"),
-        (f" {agent.get('version', '')}  up {_duration(agent.get('uptime_s'))}   ", "dim"),
-        (level, style),
-        f"  {governor.get('reason', '')}",
+        (f" {agent.get('version', '')}  up {duration(agent.get('uptime_s'))}   ", "dim"),
+        level_and_reason(report),
     )
     if age_s > STALE_S:
-        text.append(f"\nno report for {_duration(age_s)}: is the agent running?", "bold red")
+        age = "a long time" if age_s > LONGEST_S else duration(age_s)
+        text.append(f"\nno report for {age}: is the agent running?", "bold red")
     for alarm in governor.get("alarms") or ():
         text.append(f"\n{alarm}", "bold red")
     return Panel(text, padding=(0, 1))
 
 
 def _budgets(report: Report) -> RenderableType:
-    governor = _part(report, "governor")
+    governor = part(report, "governor")
     grid = Table.grid(padding=(0, 2))
     how = "measured" if governor.get("watts_measured") else "estimated"
     watts, budget = governor.get("watts"), governor.get("budget_watts")
     grid.add_row(
-        "power", _bar(watts, budget), _of(watts, budget, "W"), Text(f"now, {how}", style="dim")
+        "power", _bar(watts, budget), within(watts, budget, "W"), Text(f"now, {how}", style="dim")
     )
     store = governor.get("joules_in_store")
     note = "" if store is None else f"{store:.0f} J in store"
     average = governor.get("average_watts")
-    grid.add_row("average", _bar(average, budget), _of(average, budget, "W"), note)
+    grid.add_row("average", _bar(average, budget), within(average, budget, "W"), note)
     ours = _sum(governor.get("daemon_mb"), governor.get("worker_mb"))
     limit = governor.get("memory_budget_mb")
     host = governor.get("host_available_mb")
     note = "" if host is None else f"host has {host:.0f} MB left"
-    grid.add_row("memory", _bar(ours, limit), _of(ours, limit, "MB", 0), note)
+    grid.add_row("memory", _bar(ours, limit), within(ours, limit, "MB", 0), note)
     headroom, hottest = governor.get("headroom_c"), governor.get("hottest_c")
     if headroom is not None and hottest is not None:
         trip = hottest + headroom
-        grid.add_row("heat", _bar(hottest, trip), _of(hottest, trip, "°C", 0), "to the trip point")
+        grid.add_row(
+            "heat", _bar(hottest, trip), within(hottest, trip, "°C", 0), "to the trip point"
+        )
     busy, cores = governor.get("busy_cores"), governor.get("cores")
     note = f"{governor.get('threads', '?')} threads for the model"
     waiting = governor.get("cpu_waiting_percent")
     if waiting is not None:
         note += f", somebody waits {waiting:.0f} % of the time"
-    grid.add_row("cores", _bar(busy, cores), _of(busy, cores, "busy", 2), note)
+    grid.add_row("cores", _bar(busy, cores), within(busy, cores, "busy", 2), note)
     charge = governor.get("charge_percent")
     if charge is not None:
         on = "on battery" if governor.get("on_battery") else "on mains"
@@ -98,8 +91,8 @@ def _budgets(report: Report) -> RenderableType:
 
 
 def _work(report: Report, diagnoses: Sequence[Report]) -> RenderableType:
-    store, worker = _part(report, "store"), _part(report, "worker")
-    jobs, outbox = _part(store, "jobs"), _part(store, "outbox")
+    store, worker = part(report, "store"), part(report, "worker")
+    jobs, outbox = part(store, "jobs"), part(store, "outbox")
     queue = ", ".join(f"{count} {state}" for state, count in jobs.items() if count) or "no jobs"
     grid = Table.grid(padding=(0, 2))
     grid.add_row("jobs", queue, f"{outbox.get('waiting', 0)} messages wait to be sent")
@@ -109,24 +102,16 @@ def _work(report: Report, diagnoses: Sequence[Report]) -> RenderableType:
     speed = tokens_per_second(diagnoses)
     if speed is not None:
         grid.add_row("speed", f"{speed:.1f} tokens/s", "last diagnosis by the model")
-    states = _states(_part(report, "equipment"))
+    states = sorted(machines_by_state(report).items())
     if states:
-        grid.add_row("machines", states)
+        grid.add_row("machines", ", ".join(f"{count} {state}" for state, count in states))
     return Panel(grid, title="work", title_align="left", padding=(0, 1))
-
-
-def _states(equipment: Report) -> str:
-    counts: dict[str, int] = {}
-    for status in equipment.values():
-        state = str(status.get("state", "?")) if isinstance(status, Mapping) else "?"
-        counts[state] = counts.get(state, 0) + 1
-    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
 
 def tokens_per_second(diagnoses: Sequence[Report]) -> float | None:
     """Answer tokens per second of the newest diagnosis that a model made."""
     for diagnosis in reversed(diagnoses):
-        cost = _part(diagnosis, "cost")
+        cost = part(diagnosis, "cost")
         if diagnosis.get("source") == "model" and cost.get("seconds"):
             return float(cost.get("tokens_out", 0)) / float(cost["seconds"])
     return None
@@ -137,7 +122,7 @@ def _diagnoses(diagnoses: Sequence[Report]) -> RenderableType:
     for name in ("at", "machine", "fault", "p", "by", "tokens", "s", "J", "level"):
         table.add_column(name, justify="right" if name in ("p", "tokens", "s", "J") else "left")
     for diagnosis in reversed(diagnoses[-8:]):
-        fault, cost = _part(diagnosis, "fault"), _part(diagnosis, "cost")
+        fault, cost = part(diagnosis, "fault"), part(diagnosis, "cost")
         mark = "" if cost.get("joules_measured_or_estimated") == "measured" else "~"
         table.add_row(
             str(diagnosis.get("created_at", ""))[11:19],
@@ -167,24 +152,6 @@ def _bar(value: float | None, most: float | None) -> RenderableType:
     )
 
 
-def _of(value: float | None, most: float | None, unit: str, digits: int = 1) -> str:
-    if value is None:
-        return "not known"
-    if most is None:
-        return f"{value:.{digits}f} {unit}, no budget"
-    return f"{value:.{digits}f} of {most:.{digits}f} {unit}"
-
-
 def _sum(*values: float | None) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) if known else None
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None or seconds > LONGEST_S:
-        return "a long time"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
@@ -20,6 +21,8 @@ Report = Mapping[str, Any]
 
 MEGABYTE = 1e6
 LONGEST_LABEL = 100
+SOURCES = ("model", "rules")
+VERDICTS = ("diagnosed", "undetermined")
 WORKER_STATES = ("stopped", "ready", "busy", "unavailable", "backing-off")
 
 
@@ -200,8 +203,11 @@ def _work(report: Report) -> Iterator[Metric]:
     diagnoses = CounterMetricFamily(
         _named("diagnoses"), "Diagnoses since the start.", labels=["source", "verdict"]
     )
-    for one in made:
-        diagnoses.add_metric([one["source"], one["verdict"]], float(one["count"]))
+    # All of them from the start: a counter that first shows at 1 has never increased.
+    counts = dict.fromkeys(product(SOURCES, VERDICTS), 0)
+    counts |= {(one["source"], one["verdict"]): one["count"] for one in made}
+    for labels, count in counts.items():
+        diagnoses.add_metric(labels, float(count))
     yield diagnoses
     yield SummaryMetricFamily(
         _named("diagnosis_seconds"),

@@ -10,6 +10,10 @@ from edge_agent.diagnose.library import CardLibrary
 from edge_agent.errors import BadConfig
 from edge_agent.preflight.line import Line, Subject, error, ok, warning
 
+CREDENTIALS = Path("/run/credentials")
+"""systemd keeps these for the service. Where it grants them by an access list, the mode's group
+bits are the list's mask, and no group may read them."""
+
 
 def settings_file(about: Subject) -> Iterator[Line]:
     """Where the settings come from, and that nobody else can change them."""
@@ -52,14 +56,14 @@ def _secret(key: str, path: Path) -> Line:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError as problem:
         text = f"{key} = {path}: {problem.strerror}"
-        if str(path).startswith("/run/credentials/"):
+        if path.is_relative_to(CREDENTIALS):
             return warning(
                 "secrets",
                 f"{text}: a credential that only the running service sees",
                 "LoadCredential= in the unit must name it; the service's log says if it is missing",
             )
         return error("secrets", text, "create the file")
-    if mode & 0o077:
+    if mode & (0o007 if path.is_relative_to(CREDENTIALS) else 0o077):
         text = f"{key} = {path} has mode {mode:04o}: others may read it"
         return error("secrets", text, f"chmod 600 {path}")
     return ok("secrets", f"{key} is private")

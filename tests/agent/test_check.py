@@ -15,7 +15,7 @@ from plant import REPOSITORY, Client, write_settings
 from typer.testing import CliRunner
 
 from edge_agent.cli import app
-from edge_agent.preflight import device
+from edge_agent.preflight import device, files
 from edge_agent.preflight.line import Line, Mark
 
 Found = dict[str, list[dict[str, Any]]]
@@ -199,3 +199,19 @@ def test_the_model_answers_one_word(broker: Mosquitto, tmp_path: Path) -> None:
     assert done.exit_code == 0
     for words in ("answers", "what to do", "smoke run", "tokens/s"):
         assert words in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("mode", "mark"), [(0o400, "ok"), (0o440, "ok"), (0o444, "error")], ids=["0400", "0440", "0444"]
+)
+def test_a_credential_granted_by_an_access_list_is_private(
+    broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, mark: str
+) -> None:
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    (folder / "password").write_text("hush\n")
+    (folder / "password").chmod(mode)
+    mqtt = {"username": "gw1", "password_file": str(folder / "password")}
+    config = write_settings(tmp_path, broker.port, mqtt=mqtt)
+    monkeypatch.setattr(files, "CREDENTIALS", folder)
+    assert marks(check(config)[1])["secrets"] == mark

@@ -10,9 +10,10 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from subprocess import run
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from brokers import Mosquitto, free_port, wait_until
@@ -20,6 +21,7 @@ from plant import REPOSITORY, Client, Daemon, write_settings
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge_agent.config.observe import MetricsSection
+from edge_agent.diagnosis import Diagnosis
 from edge_agent.errors import Unavailable
 from edge_agent.observe.exporter import TEXTFILE_S, Exporter
 from edge_agent.observe.metrics import families, names
@@ -190,6 +192,14 @@ def test_labels_that_the_dashboard_selects_are_on_the_metrics() -> None:
     assert ("edge_agent_machines", "state", "open") in labels
     assert ("edge_agent_incidents_total", "phase", "opened") in labels
     assert ("edge_agent_jobs", "state", "queued") in labels
+
+
+def test_every_diagnosis_counter_is_there_before_the_first_diagnosis() -> None:
+    shape = get_type_hints(Diagnosis)
+    pairs = set(product(get_args(shape["source"]), get_args(shape["verdict"])))
+    (family,) = (one for one in families({}, 1) if one.name == "edge_agent_diagnoses")
+    found = {(one.labels["source"], one.labels["verdict"]): one.value for one in family.samples}
+    assert found == dict.fromkeys(pairs, 0.0)
 
 
 def test_the_daemon_without_metrics_does_not_load_the_library() -> None:

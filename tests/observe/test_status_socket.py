@@ -133,6 +133,11 @@ def test_the_page_shows_machines_with_incidents_first_and_stays_bounded() -> Non
     assert "and 81 more" in text
 
 
+def test_a_machine_in_a_state_of_a_later_version_is_counted() -> None:
+    machines = {"a": {"state": "quiet"}, "b": {"state": "resting"}, "c": {"state": "open"}}
+    assert "1 with an incident, 1 normal, 1 resting" in shown({"equipment": machines})
+
+
 def edge_agent(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edge_agent", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)

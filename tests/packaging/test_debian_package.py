@@ -77,6 +77,54 @@ def settle(root: DebianRoot, agent: str) -> None:
     wait_until(online, 90, f"{agent} online")
 
 
+LOCKED_BROKER = """
+mkdir -p /run/locked
+mosquitto_passwd -b -c /run/locked/users press-hall hush
+printf '%s\\n' 'listener 1884 127.0.0.1' 'allow_anonymous false' 'user root' \\
+    'password_file /run/locked/users' > /run/locked/mosquitto.conf
+systemd-run --quiet --unit locked-broker mosquitto -c /run/locked/mosquitto.conf
+"""
+DROP_IN = """
+[Service]
+LoadCredential=mqtt-password:/etc/edge-agent/secrets/mqtt-password
+"""
+CREDENTIAL = "/run/credentials/edge-agent.service/mqtt-password"
+
+
+def a_credential_logs_in(root: DebianRoot) -> None:
+    """The agent's user may not read the secret; systemd hands it over. Leaves all as it was."""
+    settings = root.path / "etc" / "edge-agent" / "edge-agent.toml"
+    secret = settings.parent / "secrets" / "mqtt-password"
+    before = settings.read_text()
+    login = f'[mqtt]\nport = 1884\nusername = "press-hall"\npassword_file = "{CREDENTIAL}"\n'
+    settings.write_text(before.replace("[mqtt]\n", login))
+    secret.write_text("hush\n")
+    secret.chmod(0o600)
+    root.run(LOCKED_BROKER)
+
+    def line() -> dict[str, str]:
+        lines = json.loads(root.run("edge-agent check --json || true"))["lines"]
+        found: dict[str, str] = next(one for one in lines if one["check"] == "secrets")
+        return found
+
+    # Forgotten: said, with what to do.
+    root.run("systemctl restart edge-agent")
+    assert (line()["mark"], "LoadCredential=" in line()["remedy"]) == ("warning", True)
+    folder = "/run/systemd/system/edge-agent.service.d"
+    root.run(f"mkdir -p {folder}; printf '{DROP_IN}' > {folder}/credential.conf")
+    root.run("systemctl daemon-reload; systemctl restart edge-agent")
+    heard = "mosquitto_sub -p 1884 -u press-hall -P hush -t edge/press-hall/status -C 1 -W 60"
+    assert '"online"' in root.run(heard)
+    assert line()["mark"] == "ok", line()
+    owner, mode = root.run(f"stat -c '%u %a' {CREDENTIAL}").split()
+    assert owner != "0"
+    assert mode == "400"
+    settings.write_text(before)
+    secret.unlink()
+    root.run(f"rm -r {folder}; systemctl daemon-reload; systemctl restart edge-agent")
+    settle(root, "press-hall")
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DebianRoot]:
     with DebianRoot(tmp_path_factory.mktemp("debian") / "root") as booted:
@@ -118,6 +166,8 @@ def test_install_run_upgrade_purge(root: DebianRoot, tmp_path: Path) -> None:
         "edge-agent",
     ]
     assert root.run(f"{inside} /var/lib/edge-agent").split() == ["models"]
+
+    a_credential_logs_in(root)
 
     # Upgraded: what was set and what was learned stay.
     known = incidents(root)

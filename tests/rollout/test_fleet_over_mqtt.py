@@ -12,6 +12,7 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 from brokers import Mosquitto
+from paho.mqtt import publish
 from paho.mqtt.enums import CallbackAPIVersion
 from typer.testing import CliRunner, Result
 
@@ -165,3 +166,13 @@ def test_an_unsigned_push_is_rejected_by_name(
     answer = answer_of(result)
     assert answer["agents"][0]["state"] == "rejected"
     assert "not signed" in answer["agents"][0]["reason"]
+
+
+def test_status_tells_of_every_roll_out(broker: Mosquitto) -> None:
+    topics = {"agents": "config", "models": "model", "adapters": "adapter"}
+    for one in topics.values():
+        said = json.dumps({"state": "none", "kind": one})
+        publish.single(f"edge/gw-9/{one}/reported", said, retain=True, port=broker.port)
+    found = answer_of(config(broker, "status", "--json"))
+    assert {key: found[key]["gw-9"]["kind"] for key in topics} == topics
+    assert found["online"] == {}
