@@ -9,10 +9,14 @@ from typing import Annotated, Literal
 import typer
 
 from edge_agent.cli.simulate import stop_on_signals
+from edge_agent.errors import BadConfig
 from edge_agent.simulate.faults import FaultName
 
+CARD = "simulated-pump.toml"
 CARDS = Path(__file__).resolve().parents[2] / "configs" / "equipment"
 """The cards of the checkout that this module lies in."""
+INSTALLED = Path("/etc/edge-agent/equipment")
+"""Where the Debian package puts them."""
 
 
 def demo(
@@ -90,7 +94,7 @@ def demo(
         scenario = recorded_scenario(data, card, learn_rows=learn_rows)
     else:
         scenario = simulated_scenario(
-            fault, CARDS / "simulated-pump.toml", learn_rows=learn_rows, seed=seed, now=time.time()
+            fault, _pump_card(), learn_rows=learn_rows, seed=seed, now=time.time()
         )
     options = Options(
         rows_per_second=speed,
@@ -105,3 +109,13 @@ def demo(
         raise typer.Exit(1)
     if as_json:
         typer.echo(answer.model_dump_json())
+
+
+def _pump_card() -> Path:
+    for folder in (CARDS, INSTALLED):
+        if (folder / CARD).is_file():
+            return folder / CARD
+    raise BadConfig(
+        f"the simulated pump's card, {CARD}, is neither in {CARDS} nor in {INSTALLED}: get it from "
+        "the project's configs/equipment, or show a recording of yours with --data and --card"
+    )

@@ -150,6 +150,10 @@ def test_install_run_upgrade_purge(root: DebianRoot, tmp_path: Path) -> None:
     assert (root.path / "etc/edge-agent/secrets").stat().st_mode & 0o777 == 0o700
     assert incidents(root)
 
+    # The demonstration needs nothing that only a checkout has.
+    shown = root.run("edge-agent demo --json --timeout 240 2>/dev/null")
+    assert Diagnosis.model_validate_json(shown).equipment == "simulated-pump"
+
     # The worker as a unit of its own answers as well, and sees nothing but the models.
     settings = root.path / "etc" / "edge-agent" / "edge-agent.toml"
     text = settings.read_text().replace('#id = "gateway"', 'id = "press-hall"')
