@@ -20,7 +20,8 @@ The journey of one message, as the folders read:
 Two more ways lead to a job: an operator's command (``operations``), and ``rounds``, which looks at
 quiet machines by the clock and sums up shifts.
 
-``rollout`` carries settings and models the other way: desired in, reported out.
+``rollout`` carries settings and models the other way: desired in, reported out; ``models`` says
+which of them answers. The nouns that all of them speak in are in ``domain``.
 ``agent`` puts it all together, and is the only place that does.
 """
 

@@ -17,9 +17,6 @@ from uuid import uuid4
 import structlog
 
 from edge_agent import __version__
-from edge_agent.audit import DiagnosisRecord
-from edge_agent.canary import CanaryCase, stored_cases
-from edge_agent.card import Card
 from edge_agent.casebook import Casebook
 from edge_agent.config.load import parse_settings, read_toml, resolve_paths
 from edge_agent.config.settings import Settings
@@ -31,18 +28,22 @@ from edge_agent.detect.machine import EquipmentStatus
 from edge_agent.diagnose.library import CardLibrary, idle_cards
 from edge_agent.diagnose.phrases import language_note
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
+from edge_agent.domain.audit import DiagnosisRecord
+from edge_agent.domain.card import Card
+from edge_agent.domain.finding import Finding
+from edge_agent.domain.job import JobState
+from edge_agent.domain.telemetry import Message
 from edge_agent.doorway import Doorway
 from edge_agent.errors import BadPayload
-from edge_agent.finding import Finding
 from edge_agent.govern.governor import Governor
 from edge_agent.health import Health
 from edge_agent.inbox import Inbox
 from edge_agent.intake import Intake, IntakeEffects
-from edge_agent.job import JobState
 from edge_agent.life import GOVERNOR, Ending, Life
-from edge_agent.logs import bind_everywhere, configure_logs
-from edge_agent.model_access import ModelAccess
-from edge_agent.models import KINDS, Kind, Models, Surroundings, no_room
+from edge_agent.logs.setup import bind_everywhere, configure_logs
+from edge_agent.models.access import ModelAccess
+from edge_agent.models.canary import CanaryCase, stored_cases
+from edge_agent.models.rollouts import KINDS, Kind, Models, Surroundings, no_room
 from edge_agent.mqtt.broker import Broker, FilterMemory
 from edge_agent.observation import Observation, Sight
 from edge_agent.observe.tally import Tally
@@ -57,7 +58,6 @@ from edge_agent.rounds import Rounds
 from edge_agent.store.database import Store
 from edge_agent.store.manuals import Manuals
 from edge_agent.supervisor import Loop, Supervisor
-from edge_agent.telemetry import Message
 from edge_agent.walltime import trusted
 from edge_agent.witnesses import Witnesses, sections
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 import structlog
 
-from edge_agent.audit import DiagnosisRecord
-from edge_agent.card import Card
 from edge_agent.config.settings import Settings
+from edge_agent.domain.audit import DiagnosisRecord
+from edge_agent.domain.card import Card
+from edge_agent.domain.finding import Finding
+from edge_agent.domain.job import JobState
+from edge_agent.domain.outgoing import Outgoing
+from edge_agent.domain.telemetry import Message
 from edge_agent.errors import Unavailable
-from edge_agent.finding import Finding
-from edge_agent.job import JobState
-from edge_agent.outgoing import Outgoing
 from edge_agent.publish.message import (
     dead_letter_message,
     diagnosis_message,
@@ -27,7 +28,6 @@ from edge_agent.publish.message import (
 )
 from edge_agent.store.connection import FATAL
 from edge_agent.store.database import Store
-from edge_agent.telemetry import Message
 from edge_agent.triage import job_for
 from edge_agent.walltime import trusted
 

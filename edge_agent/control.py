@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import structlog
 
+from edge_agent.domain.telemetry import Message
 from edge_agent.errors import Unavailable
 from edge_agent.inbox import Inbox
 from edge_agent.store.connection import FATAL
-from edge_agent.telemetry import Message
 
 log = structlog.get_logger(__name__)
 

@@ -86,7 +86,7 @@ def serve(config: Path) -> int:
     """
     from edge_agent.config.settings import LogSection
     from edge_agent.errors import BadConfig, EdgeAgentError
-    from edge_agent.logs import configure_logs
+    from edge_agent.logs.setup import configure_logs
 
     configure_logs(LogSection(level="warning", format="console"))
     try:
@@ -100,7 +100,7 @@ def _serve(config: Path) -> int:
     from edge_agent.agent import Agent
     from edge_agent.config import load_settings
     from edge_agent.life import Ending
-    from edge_agent.logs import configure_logs
+    from edge_agent.logs.setup import configure_logs
 
     configure_logs(load_settings(config).log)
     stop = threading.Event()

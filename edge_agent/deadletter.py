@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from edge_agent.telemetry import Message
+from edge_agent.domain.telemetry import Message
 
 log = structlog.get_logger(__name__)
 

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_agent.card import Card, CardFault
-from edge_agent.completion import Question, Reading, ReadingRequest
 from edge_agent.config.inference import InferenceSection
 from edge_agent.diagnose.compiled import (
     CompiledCard,
@@ -29,6 +27,8 @@ from edge_agent.diagnose.fault_reading import (
     tempered,
 )
 from edge_agent.diagnose.language import foreign
+from edge_agent.domain.card import Card, CardFault
+from edge_agent.domain.completion import Question, Reading, ReadingRequest
 from edge_agent.errors import BadConfig
 from edge_agent.inference.adapter import FAULT_READING, AdapterFile, adapter_for, adapters
 from edge_agent.inference.catalog import resolve, sha256_of

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from edge_agent.card import Card
 from edge_agent.config.detect import DetectSection
 from edge_agent.detect.detection import Detection
-from edge_agent.finding import Finding, SignalEvidence, Window
+from edge_agent.domain.card import Card
+from edge_agent.domain.finding import Finding, SignalEvidence, Window
+from edge_agent.domain.telemetry import Reading
 from edge_agent.recent import Row
-from edge_agent.telemetry import Reading
 
 LEAST_ROWS = 30
 """Fewer rows leave the averages where they were before."""

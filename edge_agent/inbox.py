@@ -7,7 +7,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge_agent.telemetry import Message
+from edge_agent.domain.telemetry import Message
 
 NAMED = 1_000
 """Lanes whose losses are counted one by one; further ones are counted together."""

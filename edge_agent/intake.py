@@ -20,11 +20,11 @@ from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
 from edge_agent.detect.feedback import Muted, Opinion
 from edge_agent.detect.storm import Storm
+from edge_agent.domain.finding import Finding
+from edge_agent.domain.telemetry import Message, Reading
 from edge_agent.errors import BadPayload, Unavailable
-from edge_agent.finding import Finding
 from edge_agent.inbox import Inbox
 from edge_agent.recent import RecentRows, Row
-from edge_agent.telemetry import Message, Reading
 
 log = structlog.get_logger(__name__)
 

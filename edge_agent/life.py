@@ -16,7 +16,7 @@ from edge_agent.config.settings import Settings
 from edge_agent.errors import Unavailable
 from edge_agent.govern.governor import Governor
 from edge_agent.health import Health
-from edge_agent.modelswitch import ModelSwitch
+from edge_agent.models.switch import ModelSwitch
 from edge_agent.mqtt.broker import Broker
 from edge_agent.publish.message import health_message
 from edge_agent.sdnotify import notify

@@ -17,10 +17,12 @@ from edge_agent.config.section import Section
 from edge_agent.config.settings import Settings
 from edge_agent.decode.decoder import DecodeCounts
 from edge_agent.detect.machine import EquipmentStatus
-from edge_agent.diagnosis import Diagnosis
-from edge_agent.finding import Finding
+from edge_agent.domain.diagnosis import Diagnosis
+from edge_agent.domain.finding import Finding
+from edge_agent.domain.level import GovernorStatus
+from edge_agent.domain.summary import ShiftSummary
+from edge_agent.domain.telemetry import Message
 from edge_agent.inference.client import WorkerStatus
-from edge_agent.level import GovernorStatus
 from edge_agent.mqtt.broker import BrokerStatus
 from edge_agent.operations import Operations
 from edge_agent.publish.publisher import PublisherStatus
@@ -29,8 +31,6 @@ from edge_agent.rollout.decide import RolloutState
 from edge_agent.rollout.document import Desired
 from edge_agent.rollout.model_document import DesiredModel
 from edge_agent.store.outbox import OutboxCounts
-from edge_agent.summary import ShiftSummary
-from edge_agent.telemetry import Message
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -13,9 +13,9 @@ import structlog
 
 from edge_agent.config.observe import MetricsSection
 from edge_agent.config.settings import Settings
-from edge_agent.diagnosis import Diagnosis
+from edge_agent.domain.diagnosis import Diagnosis
+from edge_agent.domain.finding import Finding
 from edge_agent.errors import Unavailable
-from edge_agent.finding import Finding
 from edge_agent.observe.announcer import Announcer, Memory
 from edge_agent.observe.home_assistant import Gateway
 from edge_agent.observe.tally import Tally

@@ -13,24 +13,24 @@ from pathlib import Path
 
 import structlog
 
-from edge_agent.audit import DiagnosisRecord
-from edge_agent.card import Card
-from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.settings import Settings
 from edge_agent.detect.detection import Detection
 from edge_agent.diagnose.remaking import Remade, remake
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
-from edge_agent.diagnosis import Diagnosis
+from edge_agent.domain.audit import DiagnosisRecord
+from edge_agent.domain.card import Card
+from edge_agent.domain.completion import Completion, CompletionRequest
+from edge_agent.domain.diagnosis import Diagnosis
+from edge_agent.domain.finding import Finding, IncidentPhase, Window
+from edge_agent.domain.job import Job, JobState
+from edge_agent.domain.level import Allowance, Spent
+from edge_agent.domain.telemetry import Reading
 from edge_agent.errors import BadConfig, BadPayload, Unavailable
-from edge_agent.finding import Finding, IncidentPhase, Window
 from edge_agent.govern.governor import Governor
 from edge_agent.inference.catalog import resolve
 from edge_agent.inference.client import WorkerClient
-from edge_agent.job import Job, JobState
-from edge_agent.level import Allowance, Spent
 from edge_agent.recording import Recording
 from edge_agent.store.manuals import Manuals
-from edge_agent.telemetry import Reading
 
 log = structlog.get_logger(__name__)
 

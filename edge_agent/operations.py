@@ -11,16 +11,16 @@ from uuid import uuid4
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from edge_agent.card import Card
 from edge_agent.config.detect import DetectSection
 from edge_agent.config.section import Section
 from edge_agent.detect.feedback import Opinion
+from edge_agent.domain.card import Card
+from edge_agent.domain.feedback import Feedback, Verdict, confirmed
+from edge_agent.domain.finding import Finding
+from edge_agent.domain.job import Job
 from edge_agent.errors import EdgeAgentError
-from edge_agent.feedback import Feedback, Verdict, confirmed
-from edge_agent.finding import Finding
 from edge_agent.hindsight import LEAST_ROWS, look_back
 from edge_agent.intake import Intake
-from edge_agent.job import Job
 from edge_agent.rollout.commands import Command, CommandContext, CommandRequest
 from edge_agent.store.database import Store
 

@@ -13,9 +13,9 @@ import time
 
 from edge_agent.config.broker import MqttSection
 from edge_agent.decode.sparkplug_wire import host_state
+from edge_agent.domain.outgoing import Outgoing
+from edge_agent.domain.telemetry import Message
 from edge_agent.mqtt.broker import Broker
-from edge_agent.outgoing import Outgoing
-from edge_agent.telemetry import Message
 
 
 class HostPresence:

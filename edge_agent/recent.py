@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from edge_agent.telemetry import Quality, Reading
+from edge_agent.domain.telemetry import Quality, Reading
 
 MAX_BYTES = 4_000_000
 MAX_ROWS = 1_800

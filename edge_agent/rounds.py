@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from edge_agent.card import Card
 from edge_agent.casebook import Casebook
 from edge_agent.config.settings import Settings
 from edge_agent.detect.storm import EQUIPMENT as STORM
 from edge_agent.diagnose.phrases import phrases_of
 from edge_agent.diagnose.shift import area_of, summed_up
-from edge_agent.finding import Finding, IncidentPhase, Window
-from edge_agent.job import Job
+from edge_agent.domain.card import Card
+from edge_agent.domain.finding import Finding, IncidentPhase, Window
+from edge_agent.domain.job import Job
+from edge_agent.domain.summary import SummaryIncident
 from edge_agent.publish.message import summary_message
-from edge_agent.summary import SummaryIncident
 from edge_agent.timetable import DAY_S, last_shift, turn
 from edge_agent.walltime import trusted
 

@@ -18,8 +18,8 @@ import msgspec
 
 from edge_agent import __version__
 from edge_agent.errors import EdgeAgentError
+from edge_agent.logs.redaction import Redactor
 from edge_agent.preflight import Subject, examine
-from edge_agent.redaction import Redactor
 from edge_agent.rollout.document import shown
 from edge_agent.store.database import Store
 

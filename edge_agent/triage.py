@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_agent.detect.storm import EQUIPMENT as STORM
-from edge_agent.finding import Finding, IncidentPhase, Origin
-from edge_agent.job import Job, JobState, job_id_for
+from edge_agent.domain.finding import Finding, IncidentPhase, Origin
+from edge_agent.domain.job import Job, JobState, job_id_for
 
 SETTLE_SLACK = 2.0
 """The job of an opened incident waits this many settling times. Normally the settled picture

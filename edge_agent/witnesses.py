@@ -10,7 +10,7 @@ from edge_agent.deadletter import DeadLetters
 from edge_agent.govern.governor import Governor
 from edge_agent.inbox import Inbox
 from edge_agent.intake import Intake
-from edge_agent.modelswitch import ModelSwitch
+from edge_agent.models.switch import ModelSwitch
 from edge_agent.mqtt.broker import Broker
 from edge_agent.observe.tally import Tally
 from edge_agent.publish.publisher import Publisher

@@ -32,7 +32,7 @@ from plant import Daemon, write_settings
 from edge_agent import failpoints
 from edge_agent.agent import Agent
 from edge_agent.config.load import load_settings
-from edge_agent.logs import configure_logs
+from edge_agent.logs.setup import configure_logs
 from edge_agent.store.database import FILE_NAME
 
 PATIENCE_S = 2.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from edge_agent.finding import Direction, Finding, IncidentPhase, SignalEvidence, Window
-from edge_agent.job import Job, job_id_for
-from edge_agent.outgoing import Outgoing, OutgoingPriority
+from edge_agent.domain.finding import Direction, Finding, IncidentPhase, SignalEvidence, Window
+from edge_agent.domain.job import Job, job_id_for
+from edge_agent.domain.outgoing import Outgoing, OutgoingPriority
 from edge_agent.store.database import Store
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_agent.config.detect import DetectSection
 from edge_agent.detect.detection import Detection
-from edge_agent.telemetry import Reading
+from edge_agent.domain.telemetry import Reading
 
 SIGNALS = tuple(f"s{number}" for number in range(10))
 BLOCK = 1_000

@@ -12,7 +12,7 @@ from workers import request
 from edge_agent.config.inference import InferenceSection
 from edge_agent.config.load import parse_settings
 from edge_agent.inference.client import WorkerClient
-from edge_agent.modelswitch import ModelSwitch
+from edge_agent.models.switch import ModelSwitch
 from edge_agent.rollout.effects import Memory
 from edge_agent.rollout.model_apply import ModelEffects, ModelRollout
 

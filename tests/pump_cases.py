@@ -6,16 +6,16 @@ from functools import cache
 
 from plant import REPOSITORY
 
-from edge_agent.card import Card
-from edge_agent.completion import Completion, ModelIdentity
 from edge_agent.config.detect import DetectSection
 from edge_agent.detect.detection import Detection
 from edge_agent.diagnose.library import load_card
-from edge_agent.finding import Finding, IncidentPhase
-from edge_agent.job import Job, job_id_for
+from edge_agent.domain.card import Card
+from edge_agent.domain.completion import Completion, ModelIdentity
+from edge_agent.domain.finding import Finding, IncidentPhase
+from edge_agent.domain.job import Job, job_id_for
+from edge_agent.domain.telemetry import Reading
 from edge_agent.simulate.faults import Fault, FaultName
 from edge_agent.simulate.pump import PumpLoop
-from edge_agent.telemetry import Reading
 
 CARD = REPOSITORY / "configs" / "equipment" / "simulated-pump.toml"
 

@@ -30,9 +30,9 @@ from peer import Peer
 from plant import REPOSITORY, Daemon, write_settings
 
 from edge_agent.config.settings import StoreSection
-from edge_agent.finding import IncidentPhase
+from edge_agent.domain.finding import IncidentPhase
+from edge_agent.domain.job import JobState
 from edge_agent.inference.shape_model import SHAPES, make_shape_model
-from edge_agent.job import JobState
 from edge_agent.simulate.faults import Fault, FaultName
 from edge_agent.simulate.pump import PumpLoop
 from edge_agent.store.database import FILE_NAME, Store

@@ -15,15 +15,15 @@ from peer import Peer
 
 from edge_agent.config.broker import MqttSection
 from edge_agent.config.settings import StoreSection
+from edge_agent.domain.job import Job, JobState, job_id_for
+from edge_agent.domain.outgoing import Outgoing
+from edge_agent.domain.telemetry import Message
 from edge_agent.errors import Unavailable
 from edge_agent.inbox import Inbox
-from edge_agent.job import Job, JobState, job_id_for
 from edge_agent.mqtt import Broker, FilterMemory
-from edge_agent.outgoing import Outgoing
 from edge_agent.publish.message import status_message
 from edge_agent.publish.publisher import Backlog, Line, Publisher
 from edge_agent.store.database import Store
-from edge_agent.telemetry import Message
 
 ROOT = "edge/gw"
 IN, OUT = "plant/in", f"{ROOT}/incident/pump-1"

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from edge_agent.config.detect import DetectSection
 from edge_agent.detect.detection import Detection
-from edge_agent.finding import Finding
-from edge_agent.telemetry import Reading
+from edge_agent.domain.finding import Finding
+from edge_agent.domain.telemetry import Reading
 
 Rows = NDArray[np.float64]
 SIGNALS = ("flow", "pressure", "current", "temperature")

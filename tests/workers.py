@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from brokers import wait_until
 
-from edge_agent.completion import CompletionRequest
 from edge_agent.config.inference import InferenceSection
+from edge_agent.domain.completion import CompletionRequest
 from edge_agent.errors import BadAnswer, Unavailable
 from edge_agent.inference.client import WorkerClient
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import edge_agent.card as equipment
-from edge_agent.card import SYMPTOM_WORDS, symptom_parts
+import edge_agent.domain.card as equipment
 from edge_agent.diagnose.compiled import labels_of
 from edge_agent.diagnose.fault_reading import SIGNAL_WORDS, WORD_DIRECTIONS
 from edge_agent.diagnose.library import load_card
+from edge_agent.domain.card import SYMPTOM_WORDS, symptom_parts
 from training.evaluate import Read
 from training.reading import Card, FaultText
 

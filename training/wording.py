@@ -14,11 +14,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edge_agent.card import Card as Equipment
-from edge_agent.card import CardFault, CardSignal
 from edge_agent.diagnose.claims import sentences, verified
 from edge_agent.diagnose.wording import deviating, label
-from edge_agent.finding import Direction, Finding, IncidentPhase, SignalEvidence, Window
+from edge_agent.domain.card import Card as Equipment
+from edge_agent.domain.card import CardFault, CardSignal
+from edge_agent.domain.finding import Direction, Finding, IncidentPhase, SignalEvidence, Window
 from training.generate import Source, card
 from training.labels import UNITS
 from training.reading import best

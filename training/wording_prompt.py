@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_agent.card import CardFault
-from edge_agent.completion import CompletionRequest
 from edge_agent.diagnose.prompt import DESCRIPTION_CHARS, DEVIATIONS, plain
 from edge_agent.diagnose.wording import deviating, deviation, label
-from edge_agent.finding import Direction, Finding
+from edge_agent.domain.card import CardFault
+from edge_agent.domain.completion import CompletionRequest
+from edge_agent.domain.finding import Direction, Finding
 
 WORDING_SYSTEM = "Explain the fault from the evidence."
 WORDING_VERSION = "1"

@@ -21,13 +21,13 @@ from typing import Any
 
 from edge_agent.bench.neighbour import Neighbour
 from edge_agent.bench.plant import Plant
-from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.govern import GovernSection
 from edge_agent.config.inference import InferenceSection
+from edge_agent.domain.completion import Completion, CompletionRequest
+from edge_agent.domain.level import Allowance, GovernorStatus, Level
 from edge_agent.errors import BadAnswer, Unavailable
 from edge_agent.govern.governor import Governor
 from edge_agent.inference.client import WorkerClient
-from edge_agent.level import Allowance, GovernorStatus, Level
 
 ALONE_S = 5.0
 """The neighbour's latency without us is measured this long."""

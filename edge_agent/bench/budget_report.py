@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from edge_agent.bench.budget import Outcome
-from edge_agent.level import Level
+from edge_agent.domain.level import Level
 
 
 def report(outcome: Outcome) -> dict[str, Any]:

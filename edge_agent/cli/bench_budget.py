@@ -27,7 +27,7 @@ def budget(
     from edge_agent.bench.budget import BudgetOptions, run
     from edge_agent.bench.budget_report import picture, report
     from edge_agent.config.settings import LogSection
-    from edge_agent.logs import configure_logs
+    from edge_agent.logs.setup import configure_logs
 
     options = BudgetOptions(
         watts=watts, memory_mb=memory, seconds=seconds, window_s=window, model=model

@@ -11,8 +11,8 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edge_agent.card import Card, CellReading
     from edge_agent.diagnose.compiled import CompiledCard
+    from edge_agent.domain.card import Card, CellReading
     from edge_agent.fault_reader import ModelReader
 
 UNSURE = 0.7
@@ -195,7 +195,7 @@ def table_of(card: Card, compiled: CompiledCard) -> Table:
 
 def _cell(formal: str | None, cell: CellReading | None) -> tuple[str, str]:
     """(word, mark of where it is from) of one cell; ``none`` where nothing is said."""
-    from edge_agent.card import SYMPTOM_WORDS, symptom_parts
+    from edge_agent.domain.card import SYMPTOM_WORDS, symptom_parts
 
     if formal is not None or isinstance(cell, str):
         word = SYMPTOM_WORDS[symptom_parts(str(formal or cell))[1]]

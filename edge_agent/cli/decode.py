@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge_agent.config import Settings
     from edge_agent.config.telemetry import SourceSection
     from edge_agent.decode.decoder import Decoder
-    from edge_agent.telemetry import Message, Reading
+    from edge_agent.domain.telemetry import Message, Reading
 
 DEFAULT = Path("/etc/edge-agent/edge-agent.toml")
 
@@ -42,7 +42,7 @@ def decode(
     Exit codes: 0 readings or rightly ignored, 1 refused, 78 the settings are wrong.
     """
     from edge_agent.decode.name import shown
-    from edge_agent.telemetry import Message
+    from edge_agent.domain.telemetry import Message
 
     settings = _settings(config)
     decoder = _decoder(settings)

@@ -69,11 +69,11 @@ def listen(
     from paho.mqtt.enums import MQTTProtocolVersion
 
     from edge_agent.decode.discovery import Discovery
+    from edge_agent.domain.outgoing import Outgoing
+    from edge_agent.domain.telemetry import Message
     from edge_agent.mqtt.link import Attempt, Identity, Link
     from edge_agent.mqtt.redirect import Endpoint
     from edge_agent.mqtt.session import LinkFailed
-    from edge_agent.outgoing import Outgoing
-    from edge_agent.telemetry import Message
 
     discovery = Discovery()
 

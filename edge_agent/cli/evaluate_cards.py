@@ -12,7 +12,7 @@ import typer
 from edge_agent.cli.card_compile import MODELS, ModelsDir
 
 if TYPE_CHECKING:
-    from edge_agent.card import Card
+    from edge_agent.domain.card import Card
     from edge_agent.evaluation.reading import Cell
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edge_agent.card import Calibration, Card
 from edge_agent.config import Settings
 from edge_agent.config.inference import InferenceSection
 from edge_agent.diagnose.calibration import fit_in_use, shipped_calibration, shipped_held_out
 from edge_agent.diagnose.library import CardLibrary, load_card
+from edge_agent.domain.card import Calibration, Card
 from edge_agent.errors import BadPayload
 from edge_agent.evaluation.calibrating import Sample, samples_of, write_fit
 from edge_agent.evaluation.cases import Case, cases_of, with_signals

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge_agent.cli.run import ConfigOption
-from edge_agent.job import JobState
+from edge_agent.domain.job import JobState
 
 if TYPE_CHECKING:
-    from edge_agent.audit import DiagnosisRecord
     from edge_agent.diagnose.remaking import Remade
-    from edge_agent.job import Job
+    from edge_agent.domain.audit import DiagnosisRecord
+    from edge_agent.domain.job import Job
     from edge_agent.store.database import Store
 
 app = typer.Typer(name="jobs", help="The queue of diagnoses.", no_args_is_help=True)

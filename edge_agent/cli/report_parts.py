@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from edge_agent.level import Level
+from edge_agent.domain.level import Level
 
 STYLES = {
     Level.FULL: "bold green",

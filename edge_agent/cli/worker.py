@@ -18,7 +18,7 @@ def worker(config: ConfigOption = Path("/etc/edge-agent/edge-agent.toml")) -> No
     from edge_agent.errors import BadConfig
     from edge_agent.inference.process import worker_arguments
     from edge_agent.inference.worker import main
-    from edge_agent.logs import configure_logs
+    from edge_agent.logs.setup import configure_logs
     from edge_agent.unitlimits import worker_budget_mb
 
     settings = load_settings(config)

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from edge_agent.config.section import Section
-from edge_agent.level import Level
+from edge_agent.domain.level import Level
 
 TIME = r"^([01]\d|2[0-3]):[0-5]\d$"
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]

@@ -23,9 +23,9 @@ from edge_agent.decode.topic import TopicTree
 from edge_agent.decode.tree import inside, json_tree
 from edge_agent.decode.unit import Line, conversion
 from edge_agent.decode.value import number, reduced
+from edge_agent.domain.outgoing import Outgoing
+from edge_agent.domain.telemetry import Message, Quality, Reading
 from edge_agent.errors import BadConfig, BadPayload
-from edge_agent.outgoing import Outgoing
-from edge_agent.telemetry import Message, Quality, Reading
 
 WORST = 5
 """Machines named in the report for their clock."""

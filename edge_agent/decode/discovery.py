@@ -17,8 +17,8 @@ from edge_agent.decode.binary import cbor_tree, msgpack_tree
 from edge_agent.decode.compression import GZIP, inflate
 from edge_agent.decode.tree import json_tree, leaves
 from edge_agent.decode.value import number, parse_measurement
+from edge_agent.domain.telemetry import Message
 from edge_agent.errors import BadPayload
-from edge_agent.telemetry import Message
 
 TOPICS = 5_000
 KEYS = 300

@@ -15,8 +15,8 @@ from edge_agent.decode.senml import senml_samples
 from edge_agent.decode.source import Source
 from edge_agent.decode.tree import json_tree
 from edge_agent.decode.value import parse_measurement
+from edge_agent.domain.telemetry import Message
 from edge_agent.errors import BadPayload
-from edge_agent.telemetry import Message
 
 CONTENT_TYPES: dict[str, Format] = {
     "application/json": "json",

@@ -8,7 +8,7 @@ pace so far, or behind what was already said.
 
 from __future__ import annotations
 
-from edge_agent.telemetry import Quality
+from edge_agent.domain.telemetry import Quality
 
 AGREEING = 10
 """Readings in a row that must agree on a new time before a leap is believed."""

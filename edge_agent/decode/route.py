@@ -6,7 +6,7 @@ from edge_agent.decode.pace import Pace
 from edge_agent.decode.source import Source
 from edge_agent.decode.timestamp import checked
 from edge_agent.decode.unit import Line
-from edge_agent.telemetry import Message, Quality
+from edge_agent.domain.telemetry import Message, Quality
 
 _NO_NAMES: dict[str, str] = {}
 """Shared by all topics of one signal, which need no names: an empty dictionary takes 64 bytes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from edge_agent.telemetry import Quality
+from edge_agent.domain.telemetry import Quality
 
 
 class Sample(NamedTuple):

@@ -10,9 +10,9 @@ from enum import StrEnum
 from edge_agent.decode.name import name_fault, shown
 from edge_agent.decode.sample import Sample
 from edge_agent.decode.sparkplug_wire import Metric, Payload, bdseq, parse, rebirth_request
+from edge_agent.domain.outgoing import Outgoing
+from edge_agent.domain.telemetry import Message, Quality
 from edge_agent.errors import BadPayload
-from edge_agent.outgoing import Outgoing
-from edge_agent.telemetry import Message, Quality
 
 WINDOW = 16
 """Messages of a node that may wait for one that is missing before them."""

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from edge_agent.decode.name import shown
+from edge_agent.domain.outgoing import Outgoing
+from edge_agent.domain.telemetry import Quality
 from edge_agent.errors import BadPayload
-from edge_agent.outgoing import Outgoing
-from edge_agent.telemetry import Quality
 
 SIGNED = {1: 8, 2: 16, 3: 32, 4: 64}
 """Data types of signed integers → bits; they travel as their two's complement."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from edge_agent.diagnosis import Diagnosis
+from edge_agent.domain.diagnosis import Diagnosis
 
 HISTORY = 400
 """Values kept for each signal's line."""

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent.card import Card
 from edge_agent.config.load import read_toml, validate
+from edge_agent.domain.card import Card
 from edge_agent.errors import BadConfig, BadPayload
 from edge_agent.recording import read_recording
 from edge_agent.simulate.faults import Fault, FaultName

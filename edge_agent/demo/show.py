@@ -20,7 +20,7 @@ from edge_agent.demo.daemon import AGENT_ID, start_daemon, write_settings
 from edge_agent.demo.picture import Picture
 from edge_agent.demo.scenario import Scenario
 from edge_agent.demo.view import cost_line, diagnosis_view, headline, live_view
-from edge_agent.diagnosis import Diagnosis
+from edge_agent.domain.diagnosis import Diagnosis
 from edge_agent.errors import Unavailable
 from edge_agent.streaming import Client, stream, telemetry_payload
 

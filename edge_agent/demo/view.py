@@ -14,10 +14,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from edge_agent.card import Card
 from edge_agent.demo.picture import Picture, Trace
-from edge_agent.diagnosis import Diagnosis
-from edge_agent.finding import Direction, SignalEvidence
+from edge_agent.domain.card import Card
+from edge_agent.domain.diagnosis import Diagnosis
+from edge_agent.domain.finding import Direction, SignalEvidence
 
 BARS = "▁▂▃▄▅▆▇█"
 LINE_WIDTH = 40

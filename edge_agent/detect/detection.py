@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 
-from edge_agent.card import Card
 from edge_agent.config.detect import DetectSection
 from edge_agent.detect.feedback import Muted, Opinion
 from edge_agent.detect.machine import EquipmentStatus, Machine
 from edge_agent.detect.snapshot import dump, load
-from edge_agent.finding import Finding
-from edge_agent.telemetry import Reading
+from edge_agent.domain.card import Card
+from edge_agent.domain.finding import Finding
+from edge_agent.domain.telemetry import Reading
 
 
 class Detection:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edge_agent.card import Card
 from edge_agent.detect.profile import CLIP, Floats
 from edge_agent.detect.tracker import ROUGH, Tracker
-from edge_agent.finding import Direction, Shape, SignalEvidence
+from edge_agent.domain.card import Card
+from edge_agent.domain.finding import Direction, Shape, SignalEvidence
 
 EVIDENCE_MAX = 24
 """Signals in a finding at most: the deviating ones, then the calmest."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_agent.card import Card
 from edge_agent.config.detect import DetectSection
 from edge_agent.detect.evidence import compose, fingerprint
 from edge_agent.detect.feedback import Feedback, Opinion
@@ -22,8 +21,9 @@ from edge_agent.detect.rows import Row, RowAssembler
 from edge_agent.detect.silence import Silence, fell_silent, speaks_again
 from edge_agent.detect.states import States, StateSignal
 from edge_agent.detect.tracker import Tracker
-from edge_agent.finding import Finding, IncidentPhase, SignalEvidence, Window
-from edge_agent.telemetry import Reading
+from edge_agent.domain.card import Card
+from edge_agent.domain.finding import Finding, IncidentPhase, SignalEvidence, Window
+from edge_agent.domain.telemetry import Reading
 
 SETTLE_ROWS = 20
 """The picture of an incident is settled after this many rows, and at least as many seconds."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_agent.detect.profile import Floats
 from edge_agent.detect.tracker import Tracker
-from edge_agent.finding import Direction, Origin, SignalEvidence
+from edge_agent.domain.finding import Direction, Origin, SignalEvidence
 
 FACTORS = {
     10.0: "",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.telemetry import Quality, Reading
+from edge_agent.domain.telemetry import Quality, Reading
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_agent.finding import (
+from edge_agent.domain.finding import (
     Direction,
     Finding,
     IncidentPhase,

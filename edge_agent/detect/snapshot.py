@@ -17,7 +17,7 @@ from edge_agent.detect.profile import Profile
 from edge_agent.detect.spectrum import EVERY, PERIODS, Spectrum
 from edge_agent.detect.states import States
 from edge_agent.detect.tracker import Tracker
-from edge_agent.finding import Finding
+from edge_agent.domain.finding import Finding
 
 log = structlog.get_logger(__name__)
 

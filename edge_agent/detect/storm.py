@@ -11,8 +11,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from edge_agent.domain.finding import Finding, IncidentPhase, Origin, Window
 from edge_agent.errors import IllegalTransition
-from edge_agent.finding import Finding, IncidentPhase, Origin, Window
 
 WINDOW_S = 60.0
 MEMBERS_LEAST = 5

@@ -12,18 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_agent.card import Card, CardFault
-from edge_agent.completion import Completion
 from edge_agent.diagnose.claims import verified
 from edge_agent.diagnose.lexicon import lexicon_of
 from edge_agent.diagnose.phrases import ENGLISH, Phrases
 from edge_agent.diagnose.prompt import FAULT_CHOICE, fitting_reasons
 from edge_agent.diagnose.rules import Ranking
 from edge_agent.diagnose.wording import checked_up, deviating, explanation, telling
-from edge_agent.diagnosis import Cost, Diagnosis, ManualPassage, RankedFault, Severity
-from edge_agent.feedback import SimilarIncident
-from edge_agent.job import Job
-from edge_agent.level import Level, Spent
+from edge_agent.domain.card import Card, CardFault
+from edge_agent.domain.completion import Completion
+from edge_agent.domain.diagnosis import Cost, Diagnosis, ManualPassage, RankedFault, Severity
+from edge_agent.domain.feedback import SimilarIncident
+from edge_agent.domain.job import Job
+from edge_agent.domain.level import Level, Spent
 
 MODEL_WEIGHT: Mapping[str, float] = {"embedded": 0.0, "1.2b": 0.35, "2.8b": 0.5, "4.5b": 0.6}
 """Exponent of the model's likelihood beside the rules' by tier. The embedded model picks a fault

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edge_agent.card import Calibration
+from edge_agent.domain.card import Calibration
 
 NOTHING, OTHER = "nothing", "none_of_these"
 SHIPPED = Path(__file__).parent / "calibration.json"

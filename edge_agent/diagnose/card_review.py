@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from edge_agent.card import Card, CardFault, Word
 from edge_agent.diagnose.symptoms import Expectation, table_of
-from edge_agent.finding import Direction
+from edge_agent.domain.card import Card, CardFault, Word
+from edge_agent.domain.finding import Direction
 
 OPPOSITE: dict[Direction, Word] = {Direction.UP: "down", Direction.DOWN: "up"}
 CONTRADICTED = 0.8

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from edge_agent.card import CardFault
 from edge_agent.diagnose.symptoms import Expectation
-from edge_agent.finding import Direction, Finding, Origin, Shape, SignalEvidence
+from edge_agent.domain.card import CardFault
+from edge_agent.domain.finding import Direction, Finding, Origin, Shape, SignalEvidence
 
 INSTRUMENTAL = frozenset({Direction.FROZEN, Direction.MISSING})
 DEVELOPMENT_TRUST = 0.65

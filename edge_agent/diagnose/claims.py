@@ -12,11 +12,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from edge_agent.card import Card, CardFault
 from edge_agent.diagnose.figures import figures_hold
 from edge_agent.diagnose.lexicon import ENGLISH, Lexicon
 from edge_agent.diagnose.wording import label
-from edge_agent.finding import Direction, Finding, SignalEvidence
+from edge_agent.domain.card import Card, CardFault
+from edge_agent.domain.finding import Direction, Finding, SignalEvidence
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _CITATION = re.compile(r"\be(\d+)\b")

@@ -17,10 +17,10 @@ from typing import Any
 import structlog
 from pydantic import Field, ValidationError
 
-from edge_agent.card import Card, CardFault, CellReading
 from edge_agent.config.section import Section
 from edge_agent.config.toml_text import key, quoted, value
 from edge_agent.diagnose.fault_reading import reading_prefix
+from edge_agent.domain.card import Card, CardFault, CellReading
 from edge_agent.errors import BadConfig
 
 log = structlog.get_logger(__name__)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from edge_agent.audit import Circumstances
-from edge_agent.card import Card, CardFault
 from edge_agent.diagnose.prompt import PASSAGE_CHARS, plain
 from edge_agent.diagnose.rules import Ranking
 from edge_agent.diagnose.wording import deviating, label
-from edge_agent.diagnosis import ManualPassage
-from edge_agent.finding import Finding
+from edge_agent.domain.audit import Circumstances
+from edge_agent.domain.card import Card, CardFault
+from edge_agent.domain.diagnosis import ManualPassage
+from edge_agent.domain.finding import Finding
 
 PASSAGES = 3
 QUERY_WORDS = 32

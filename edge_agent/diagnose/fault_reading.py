@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from edge_agent.card import Word
-from edge_agent.finding import Direction
+from edge_agent.domain.card import Word
+from edge_agent.domain.finding import Direction
 
 SIGNAL_WORDS: tuple[Word, ...] = ("up", "down", "same", "noisy", "stuck", "none")
 """``same`` is said to stay as it was, ``none`` is not mentioned."""

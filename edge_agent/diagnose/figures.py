@@ -12,9 +12,9 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from edge_agent.card import Card
 from edge_agent.diagnose.lexicon import Lexicon
-from edge_agent.finding import Finding, SignalEvidence
+from edge_agent.domain.card import Card
+from edge_agent.domain.finding import Finding, SignalEvidence
 
 Placed = Sequence[tuple[int, SignalEvidence]]
 """Where in the sentence which signal is spoken of, in order."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from edge_agent.finding import Direction, Shape
+from edge_agent.domain.finding import Direction, Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_agent.card import Card, matches
 from edge_agent.config.load import read_toml, validate
 from edge_agent.diagnose.compiled import SUFFIX, load_compiled, table_path, with_readings
 from edge_agent.diagnose.inheritance import inherited
+from edge_agent.domain.card import Card, matches
 from edge_agent.errors import BadConfig
 
 TYPE_FOLDERS = ("library", "public")

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from edge_agent.diagnose.symptoms import FORMAL_TRUST, Expectation
-from edge_agent.finding import Direction, SignalEvidence
+from edge_agent.domain.finding import Direction, SignalEvidence
 
 CALM_FREEDOM, CALM_SCALE = 15.0, 1.25
 MOVED_SCALE, STRONG_SCALE = 6.0, 25.0

@@ -5,16 +5,16 @@ Pure: the diagnosis loop and a replay make the same result of the same values.
 
 from __future__ import annotations
 
-from edge_agent.audit import Circumstances
-from edge_agent.card import Card
-from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.diagnose.answer import Outcome, conclude
 from edge_agent.diagnose.phrases import phrases_of
 from edge_agent.diagnose.prompt import prepare
 from edge_agent.diagnose.rules import Ranking, rank
 from edge_agent.diagnose.translation import translated
-from edge_agent.diagnosis import Diagnosis
-from edge_agent.level import Spent
+from edge_agent.domain.audit import Circumstances
+from edge_agent.domain.card import Card
+from edge_agent.domain.completion import Completion, CompletionRequest
+from edge_agent.domain.diagnosis import Diagnosis
+from edge_agent.domain.level import Spent
 
 
 def ranking_of(given: Circumstances) -> Ranking:

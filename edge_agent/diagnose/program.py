@@ -8,7 +8,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from edge_agent import __version__
-from edge_agent.audit import Program
+from edge_agent.domain.audit import Program
 
 SKIPPED = ("__pycache__",)
 

@@ -12,19 +12,19 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from edge_agent.card import Card, CardFault
-from edge_agent.completion import Choice, CompletionRequest
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.diagnose.claims import contradicted
 from edge_agent.diagnose.lexicon import lexicon_of
 from edge_agent.diagnose.phrases import ENGLISH, Phrases, phrases_of
 from edge_agent.diagnose.rules import Ranking
 from edge_agent.diagnose.wording import deviating, deviation, label
-from edge_agent.diagnosis import ManualPassage
-from edge_agent.feedback import SimilarIncident, Verdict
-from edge_agent.finding import Direction, Finding
-from edge_agent.job import Job
-from edge_agent.level import Allowance
+from edge_agent.domain.card import Card, CardFault
+from edge_agent.domain.completion import Choice, CompletionRequest
+from edge_agent.domain.diagnosis import ManualPassage
+from edge_agent.domain.feedback import SimilarIncident, Verdict
+from edge_agent.domain.finding import Direction, Finding
+from edge_agent.domain.job import Job
+from edge_agent.domain.level import Allowance
 
 PROMPT_VERSION = "5"
 FAULT_CHOICE = "fault"

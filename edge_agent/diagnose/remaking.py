@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from edge_agent.audit import DiagnosisRecord
-from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.diagnose.making import diagnosis_of, ranking_of, request_of
 from edge_agent.diagnose.program import program
-from edge_agent.diagnosis import Diagnosis
+from edge_agent.domain.audit import DiagnosisRecord
+from edge_agent.domain.completion import Completion, CompletionRequest
+from edge_agent.domain.diagnosis import Diagnosis
+from edge_agent.domain.finding import Record
 from edge_agent.errors import BadAnswer, Unavailable
-from edge_agent.finding import Record
 
 Complete = Callable[[CompletionRequest], Completion]
 

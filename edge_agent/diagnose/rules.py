@@ -19,13 +19,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from edge_agent.card import Calibration, Card
 from edge_agent.diagnose.calibration import NOTHING, OTHER, posterior, shipped_calibration
 from edge_agent.diagnose.circumstances import circumstances
 from edge_agent.diagnose.likelihood import SPREAD, UNKNOWN_SPREAD, Seen, ratio, see, unmentioned
 from edge_agent.diagnose.symptoms import Expectation, table_of
 from edge_agent.diagnose.twins import one_of_each, only_strays
-from edge_agent.finding import Direction, Finding, SignalEvidence
+from edge_agent.domain.card import Calibration, Card
+from edge_agent.domain.finding import Direction, Finding, SignalEvidence
 
 PRIOR_COUNT = 3.0
 """As if each fault had been seen so often already: three words of an operator double one."""

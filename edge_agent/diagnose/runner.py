@@ -14,9 +14,6 @@ from datetime import UTC, datetime
 
 import structlog
 
-from edge_agent.audit import Circumstances, DiagnosisRecord
-from edge_agent.card import Card
-from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.diagnose.excerpts import Search, passages_for
 from edge_agent.diagnose.making import diagnosis_of, ranking_of, request_of
@@ -25,10 +22,13 @@ from edge_agent.diagnose.prompt import prompt_version
 from edge_agent.diagnose.retry import Step, decide
 from edge_agent.diagnose.rules import Ranking
 from edge_agent.diagnose.wording import deviating
+from edge_agent.domain.audit import Circumstances, DiagnosisRecord
+from edge_agent.domain.card import Card
+from edge_agent.domain.completion import Completion, CompletionRequest
+from edge_agent.domain.feedback import Feedback, confirmed, similar
+from edge_agent.domain.job import Job, JobState
+from edge_agent.domain.level import Allowance, Spent
 from edge_agent.errors import BadAnswer, Unavailable
-from edge_agent.feedback import Feedback, confirmed, similar
-from edge_agent.job import Job, JobState
-from edge_agent.level import Allowance, Spent
 
 log = structlog.get_logger(__name__)
 

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from edge_agent.card import matches
 from edge_agent.diagnose.phrases import Phrases
-from edge_agent.finding import Window
-from edge_agent.summary import ShiftSummary, SummaryIncident
+from edge_agent.domain.card import matches
+from edge_agent.domain.finding import Window
+from edge_agent.domain.summary import ShiftSummary, SummaryIncident
 
 LISTED = 50
 TOLD = 5

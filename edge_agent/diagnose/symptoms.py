@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge_agent.card import SYMPTOM_WORDS, Card, CardFault, CellReading, symptom_parts
 from edge_agent.diagnose.fault_reading import WORD_DIRECTIONS
-from edge_agent.finding import Direction
+from edge_agent.domain.card import SYMPTOM_WORDS, Card, CardFault, CellReading, symptom_parts
+from edge_agent.domain.finding import Direction
 
 FORMAL_TRUST = 0.85
 HEDGED_TRUST: Mapping[str, float] = {"": FORMAL_TRUST, "may": 0.5, "clearly": 0.95}

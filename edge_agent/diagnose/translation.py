@@ -5,7 +5,7 @@ Faults are ranked on the card as written; only what people and the model read is
 
 from __future__ import annotations
 
-from edge_agent.card import Card, CardFault, FaultTexts
+from edge_agent.domain.card import Card, CardFault, FaultTexts
 
 
 def translated(card: Card, language: str) -> Card:

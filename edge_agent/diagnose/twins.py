@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from edge_agent.card import Card
 from edge_agent.diagnose.likelihood import NOTABLE, distance
-from edge_agent.finding import Direction, SignalEvidence
+from edge_agent.domain.card import Card
+from edge_agent.domain.finding import Direction, SignalEvidence
 
 BROKEN = frozenset({Direction.FROZEN, Direction.MISSING})
 

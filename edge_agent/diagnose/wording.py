@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from edge_agent.card import Card, CardFault
 from edge_agent.diagnose.phrases import ENGLISH, Phrases
 from edge_agent.diagnose.rules import Ranking
 from edge_agent.diagnose.symptoms import table_of
-from edge_agent.finding import Direction, Finding, Origin, SignalEvidence
+from edge_agent.domain.card import Card, CardFault
+from edge_agent.domain.finding import Direction, Finding, Origin, SignalEvidence
 
 SHOWN = 4
 """Deviations told in a sentence; the table holds them all."""

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_agent.card import Calibration, Card
 from edge_agent.diagnose.calibration import NOTHING, OTHER
 from edge_agent.diagnose.rules import evidence_for
+from edge_agent.domain.card import Calibration, Card
+from edge_agent.domain.finding import Finding
 from edge_agent.evaluation.cases import Case
-from edge_agent.finding import Finding
 
 TEMPERATURES = tuple(round(0.5 * 1.15**step, 3) for step in range(24))
 PRIORS = (0.02, 0.05, 0.08, 0.12, 0.18, 0.25, 0.35, 0.45)

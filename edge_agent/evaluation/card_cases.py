@@ -10,11 +10,11 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
-from edge_agent.card import Card
 from edge_agent.diagnose.fault_reading import WORD_DIRECTIONS
 from edge_agent.diagnose.rules import rank
+from edge_agent.domain.card import Card
+from edge_agent.domain.finding import Direction, Finding, IncidentPhase, SignalEvidence, Window
 from edge_agent.evaluation.reading import truth_of
-from edge_agent.finding import Direction, Finding, IncidentPhase, SignalEvidence, Window
 
 CASES = 5
 """Of each fault."""

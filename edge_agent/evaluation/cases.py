@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.card import Card, CardSignal
+from edge_agent.domain.card import Card, CardSignal
+from edge_agent.domain.finding import Finding, IncidentPhase
 from edge_agent.evaluation.dataset import NORMAL, Dataset, Event, Run, normal_runs
 from edge_agent.evaluation.detection import Verdicts, judge
 from edge_agent.evaluation.onset import WINDOW_ROWS, onset_finding
-from edge_agent.finding import Finding, IncidentPhase
 
 LOOK_SHARE, LOOK_ROWS = 0.75, 1800
 """From its true onset an event is looked at once this share of it, or so many rows, are past."""

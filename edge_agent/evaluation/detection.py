@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from edge_agent.config.detect import DetectSection
 from edge_agent.detect.detection import Detection
+from edge_agent.domain.finding import Finding, IncidentPhase
+from edge_agent.domain.telemetry import Reading
 from edge_agent.evaluation.dataset import FAULT, NORMAL, UNSCORED, Dataset, Run, normal_runs
-from edge_agent.finding import Finding, IncidentPhase
-from edge_agent.telemetry import Reading
 
 LEAST_LEARN = 30
 """The fewest rows that the settings allow to learn from."""

@@ -9,19 +9,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge_agent.card import Calibration, Card
-from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.diagnose.answer import combine, read_explanation
 from edge_agent.diagnose.claims import sentences, verified
 from edge_agent.diagnose.prompt import FAULT_CHOICE, best_fault, prepare
 from edge_agent.diagnose.rules import Ranking, rank
+from edge_agent.domain.card import Calibration, Card
+from edge_agent.domain.completion import Completion, CompletionRequest
+from edge_agent.domain.finding import Finding
+from edge_agent.domain.job import Job
+from edge_agent.domain.level import Allowance, Level
 from edge_agent.errors import BadAnswer, Unavailable
 from edge_agent.evaluation.cases import Case
 from edge_agent.evaluation.reliability import calibration_error, error_by_chance, reliability
-from edge_agent.finding import Finding
-from edge_agent.job import Job
-from edge_agent.level import Allowance, Level
 
 WAYS = ("rules", "model", "combined")
 VIEWS = ("onset", "incident")

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from edge_agent.config.detect import DetectSection
 from edge_agent.detect.incident import State
 from edge_agent.detect.machine import Machine
+from edge_agent.domain.finding import Direction, Finding
 from edge_agent.evaluation.dataset import Dataset, Run
 from edge_agent.evaluation.detection import rows_of
-from edge_agent.finding import Direction, Finding
 
 STEP, LAG = 60, 20
 MOST_ROWS = 3000

@@ -14,8 +14,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.card import Card
-from edge_agent.finding import Direction, Finding, IncidentPhase, Shape, SignalEvidence, Window
+from edge_agent.domain.card import Card
+from edge_agent.domain.finding import (
+    Direction,
+    Finding,
+    IncidentPhase,
+    Shape,
+    SignalEvidence,
+    Window,
+)
 
 Floats = NDArray[np.float64]
 

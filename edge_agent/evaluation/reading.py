@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_agent.card import SYMPTOM_WORDS, Card, CardFault, symptom_parts
 from edge_agent.diagnose.fault_reading import WORD_DIRECTIONS
 from edge_agent.diagnose.symptoms import table_of
+from edge_agent.domain.card import SYMPTOM_WORDS, Card, CardFault, symptom_parts
 
 BINS = 10
 WORDS = {direction.value: word for word, direction in WORD_DIRECTIONS.items()}

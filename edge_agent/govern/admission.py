@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_agent.config.govern import GovernSection
+from edge_agent.domain.level import Allowance, Level
 from edge_agent.govern.budget import Bucket
 from edge_agent.govern.cost import Forecast
 from edge_agent.govern.cpu import whole_threads
 from edge_agent.govern.policy import Cause, Standing
-from edge_agent.level import Allowance, Level
 
 TOKENS = {Level.FULL: 256, Level.ECO: 160, Level.SHORT: 96, Level.RULES_ONLY: 1, Level.PAUSED: 1}
 """Answer tokens at most."""

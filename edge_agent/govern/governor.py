@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from edge_agent.config.govern import GovernSection, ScheduleSection
+from edge_agent.domain.level import Allowance, GovernorStatus, Level, Spent
 from edge_agent.govern.account import PowerAccount
 from edge_agent.govern.admission import Situation, allow, thread_limit
 from edge_agent.govern.cost import CostBook, Forecast
@@ -25,7 +26,6 @@ from edge_agent.govern.schedule import Moment, rule_at, under
 from edge_agent.govern.sensors import Sensors
 from edge_agent.govern.stress import stresses
 from edge_agent.govern.vitals import Vitals
-from edge_agent.level import Allowance, GovernorStatus, Level, Spent
 
 log = structlog.get_logger(__name__)
 

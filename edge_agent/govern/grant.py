@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge_agent.domain.level import Allowance
 from edge_agent.govern.cost import Sample
-from edge_agent.level import Allowance
 
 STOPPED_MARGIN = 1.5
 """A job that was stopped because it overdrew would have cost more than it got to."""

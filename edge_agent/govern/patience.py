@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_agent.level import Allowance, Level
+from edge_agent.domain.level import Allowance, Level
 
 FORGOTTEN_S = 120.0
 """Who has not asked again for so long has given up."""

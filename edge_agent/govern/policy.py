@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from edge_agent.level import Level
+from edge_agent.domain.level import Level
 
 ORDER = (Level.FULL, Level.ECO, Level.SHORT, Level.RULES_ONLY, Level.PAUSED)
 RANK = {level: rank for rank, level in enumerate(ORDER)}

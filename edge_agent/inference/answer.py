@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edge_agent.completion import Completion, CompletionRequest, ModelIdentity
+from edge_agent.domain.completion import Completion, CompletionRequest, ModelIdentity
 from edge_agent.errors import BadAnswer
 from edge_agent.inference.constraint import Constraint
 from edge_agent.inference.drafts import PromptLookup, shared_start

@@ -17,8 +17,8 @@ from typing import Any, Literal, TypeVar
 import structlog
 from pydantic import ValidationError
 
-from edge_agent.completion import Completion, CompletionRequest, Reading, ReadingRequest
 from edge_agent.config.inference import InferenceSection
+from edge_agent.domain.completion import Completion, CompletionRequest, Reading, ReadingRequest
 from edge_agent.errors import BadAnswer, BadConfig, Unavailable
 from edge_agent.inference import frame
 from edge_agent.inference.breaker import Breaker

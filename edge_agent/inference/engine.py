@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge_agent.completion import (
+from edge_agent.domain.completion import (
     Completion,
     CompletionRequest,
     ModelIdentity,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from edge_agent.completion import Choice
+from edge_agent.domain.completion import Choice
 from edge_agent.errors import BadAnswer, Unavailable
 from edge_agent.inference.answer import Deadline
 from edge_agent.inference.native import Row

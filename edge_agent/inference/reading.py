@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edge_agent.completion import ReadingRequest
+from edge_agent.domain.completion import ReadingRequest
 from edge_agent.errors import BadAnswer, Unavailable
 from edge_agent.inference.answer import Deadline
 from edge_agent.inference.drafts import shared_start

@@ -25,7 +25,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from edge_agent.completion import Completion, CompletionRequest, Reading, ReadingRequest
+from edge_agent.domain.completion import Completion, CompletionRequest, Reading, ReadingRequest
 from edge_agent.errors import BadAnswer, EdgeAgentError
 from edge_agent.inference import frame
 from edge_agent.inference.answer import Ticket

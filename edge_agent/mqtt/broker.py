@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import structlog
 
 from edge_agent.config.broker import MqttSection
+from edge_agent.domain.outgoing import Outcome, Outgoing
+from edge_agent.domain.telemetry import Message
 from edge_agent.errors import Unavailable
 from edge_agent.mqtt.backoff import STABLE_S, Cause, pause_s
 from edge_agent.mqtt.delivery import Delivery
@@ -18,8 +20,6 @@ from edge_agent.mqtt.link import Attempt, Identity, Link
 from edge_agent.mqtt.redirect import Endpoint, Route
 from edge_agent.mqtt.session import LinkFailed
 from edge_agent.mqtt.version import CAVEAT_311, V311, VersionChoice
-from edge_agent.outgoing import Outcome, Outgoing
-from edge_agent.telemetry import Message
 
 TURN_S = 0.2
 STUCK_S = 120.0

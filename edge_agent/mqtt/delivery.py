@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from edge_agent.outgoing import Outcome
+from edge_agent.domain.outgoing import Outcome
 
 
 class Delivery:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from paho.mqtt.properties import Properties
 
-from edge_agent.outgoing import Outcome, Outgoing
+from edge_agent.domain.outgoing import Outcome, Outgoing
 
 HEADER_ROOM = 64
 """Bytes of a PUBLISH beside topic, payload and the properties of varying length, at most."""

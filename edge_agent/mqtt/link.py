@@ -22,6 +22,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.config.broker import MqttSection
+from edge_agent.domain.outgoing import Outcome, Outgoing
+from edge_agent.domain.telemetry import Message
 from edge_agent.failpoints import reach
 from edge_agent.mqtt.aliases import TopicAliases
 from edge_agent.mqtt.backoff import Cause, cause_of
@@ -39,8 +41,6 @@ from edge_agent.mqtt.session import (
     subscription,
 )
 from edge_agent.mqtt.tap import Publication, say_untapped
-from edge_agent.outgoing import Outcome, Outgoing
-from edge_agent.telemetry import Message
 
 CONNACK_TIMEOUT_S = 10.0
 ALIAS_INVALID = 0x94

@@ -14,11 +14,11 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_agent.config.broker import MqttSection
 from edge_agent.credentials import password, tls_context
+from edge_agent.domain.outgoing import Outgoing
+from edge_agent.domain.telemetry import Message
 from edge_agent.errors import BadConfig, Unavailable
 from edge_agent.mqtt.backoff import Cause
 from edge_agent.mqtt.tap import Publication, TappedClient
-from edge_agent.outgoing import Outgoing
-from edge_agent.telemetry import Message
 
 CONNECT_TIMEOUT_S = 5.0
 V5 = MQTTProtocolVersion.MQTTv5

@@ -18,10 +18,10 @@ import msgspec
 import structlog
 
 from edge_agent.config.observe import HomeAssistantSection
-from edge_agent.diagnosis import Diagnosis
-from edge_agent.finding import Finding
+from edge_agent.domain.diagnosis import Diagnosis
+from edge_agent.domain.finding import Finding
+from edge_agent.domain.outgoing import Outgoing
 from edge_agent.observe.home_assistant import Gateway, Picture, retained
-from edge_agent.outgoing import Outgoing
 
 log = structlog.get_logger(__name__)
 

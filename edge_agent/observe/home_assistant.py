@@ -16,9 +16,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from edge_agent import __version__
-from edge_agent.diagnosis import Diagnosis
-from edge_agent.finding import Finding, IncidentPhase
-from edge_agent.level import Level
+from edge_agent.domain.diagnosis import Diagnosis
+from edge_agent.domain.finding import Finding, IncidentPhase
+from edge_agent.domain.level import Level
 
 Document: TypeAlias = dict[str, Any]
 

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Summa
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from edge_agent.level import Level
+from edge_agent.domain.level import Level
 
 Report = Mapping[str, Any]
 

@@ -7,8 +7,8 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any
 
-from edge_agent.diagnosis import Diagnosis
-from edge_agent.finding import Finding
+from edge_agent.domain.diagnosis import Diagnosis
+from edge_agent.domain.finding import Finding
 
 LAST = 8
 """Diagnoses that ``last`` holds."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from edge_agent.config.settings import Settings
-from edge_agent.finding import Record
+from edge_agent.domain.finding import Record
 
 
 class Mark(StrEnum):

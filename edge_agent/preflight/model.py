@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from edge_agent.completion import CompletionRequest
+from edge_agent.domain.completion import CompletionRequest
 from edge_agent.errors import EdgeAgentError
 from edge_agent.govern.memory import host_available
 from edge_agent.inference import catalog, gguf, plan

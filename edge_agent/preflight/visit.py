@@ -17,8 +17,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_agent.config.broker import MqttSection
 from edge_agent.credentials import password, tls_context
+from edge_agent.domain.telemetry import Message
 from edge_agent.errors import BadConfig, EdgeAgentError
-from edge_agent.telemetry import Message
 
 ANSWER_S = 5.0
 MOST_HEARD = 5_000

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from edge_agent.diagnosis import Diagnosis
-from edge_agent.finding import Finding
-from edge_agent.outgoing import Outgoing, OutgoingPriority
-from edge_agent.summary import ShiftSummary
+from edge_agent.domain.diagnosis import Diagnosis
+from edge_agent.domain.finding import Finding
+from edge_agent.domain.outgoing import Outgoing, OutgoingPriority
+from edge_agent.domain.summary import ShiftSummary
 
 SCHEMA_VERSION = 1
 HEALTH_TTL_S = 3_600.0

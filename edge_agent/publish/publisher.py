@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from edge_agent.domain.outgoing import Outcome, Outgoing
 from edge_agent.errors import Unavailable
-from edge_agent.outgoing import Outcome, Outgoing
 
 PARK_FIRST_S = 5.0
 PARK_LONGEST_S = 900.0

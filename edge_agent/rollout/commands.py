@@ -22,13 +22,13 @@ from pydantic import AwareDatetime, BaseModel, Field
 from edge_agent.config.load import validate
 from edge_agent.config.section import Section
 from edge_agent.config.settings import Settings
+from edge_agent.domain.outgoing import Outgoing
+from edge_agent.domain.telemetry import Message
 from edge_agent.errors import BadConfig, EdgeAgentError
-from edge_agent.outgoing import Outgoing
 from edge_agent.rollout.admission import anchors_of
 from edge_agent.rollout.envelope import open_envelope, read_object
 from edge_agent.rollout.report import settings_schema_sha256, settings_schema_text
 from edge_agent.rollout.signature import TrustAnchors, verify
-from edge_agent.telemetry import Message
 
 log = structlog.get_logger()
 

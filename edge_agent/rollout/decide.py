@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
+from edge_agent.domain.finding import Record
 from edge_agent.errors import IllegalTransition
-from edge_agent.finding import Record
 from edge_agent.rollout.document import Content, Signed
 
 

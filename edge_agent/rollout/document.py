@@ -11,8 +11,8 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from edge_agent.config.load import validate
 from edge_agent.config.settings import Settings
+from edge_agent.domain.finding import Record
 from edge_agent.errors import BadConfig
-from edge_agent.finding import Record
 from edge_agent.rollout.envelope import Envelope, read_object
 from edge_agent.rollout.signature import Anchor, KeyName
 

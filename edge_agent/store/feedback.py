@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_agent.feedback import LONGEST_HISTORY, Feedback
+from edge_agent.domain.feedback import LONGEST_HISTORY, Feedback
 from edge_agent.store.connection import Connection
 
 FEEDBACK_KEPT = 5_000

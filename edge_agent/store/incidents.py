@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from edge_agent.finding import Finding
+from edge_agent.domain.finding import Finding
 from edge_agent.store.connection import Connection
 
 INCIDENTS_KEPT = 5_000

@@ -6,8 +6,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 
+from edge_agent.domain.job import Job, JobState, check_transition
 from edge_agent.errors import EdgeAgentError
-from edge_agent.job import Job, JobState, check_transition
 from edge_agent.store.connection import Connection
 
 DONE_KEPT = 2_000

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import structlog
 
-from edge_agent.diagnosis import ManualPassage
+from edge_agent.domain.diagnosis import ManualPassage
 
 FILE_NAME = "manuals.db"
 SUFFIXES = frozenset((".md", ".markdown", ".txt"))

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edge_agent.outgoing import Outgoing, OutgoingPriority
+from edge_agent.domain.outgoing import Outgoing, OutgoingPriority
 from edge_agent.store.connection import Connection
 from edge_agent.store.counters import Counters
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import structlog
 from pydantic import ValidationError
 
-from edge_agent.audit import DiagnosisRecord
-from edge_agent.card import Card
+from edge_agent.domain.audit import DiagnosisRecord
+from edge_agent.domain.card import Card
 from edge_agent.store.connection import Connection
 
 LARGEST_KB = 256

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import structlog
 
+from edge_agent.domain.finding import Finding
+from edge_agent.domain.job import Job
 from edge_agent.errors import Unavailable
-from edge_agent.finding import Finding
-from edge_agent.job import Job
 from edge_agent.store.connection import Connection
 
 Check = Callable[[Any], object]

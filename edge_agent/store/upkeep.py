@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from edge_agent.domain.outgoing import OutgoingPriority
 from edge_agent.errors import Unavailable
-from edge_agent.outgoing import OutgoingPriority
 from edge_agent.store.ballast import Ballast
 from edge_agent.store.connection import Connection, Damaged, Full
 from edge_agent.store.feedback import FeedbackBook

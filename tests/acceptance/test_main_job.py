@@ -10,7 +10,7 @@ import pytest
 from brokers import Mosquitto, wait_until
 from plant import Client, Daemon, Heard, Row, write_settings
 
-from edge_agent.diagnosis import Diagnosis
+from edge_agent.domain.diagnosis import Diagnosis
 from edge_agent.simulate.faults import Fault, FaultName
 from edge_agent.simulate.pump import PumpLoop
 

@@ -13,7 +13,7 @@ import pytest
 from brokers import Mosquitto
 from plant import REPOSITORY, Client, Daemon, write_settings
 
-from edge_agent.diagnosis import Diagnosis
+from edge_agent.domain.diagnosis import Diagnosis
 
 DATASETS = Path(os.environ.get("EDGE_AGENT_DATASETS", REPOSITORY / ".." / "shared" / "datasets"))
 SKAB = DATASETS / "skab_pump"

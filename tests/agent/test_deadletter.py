@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_agent.deadletter import NOTES_PER_MINUTE, DeadLetters
-from edge_agent.telemetry import Message
+from edge_agent.domain.telemetry import Message
 
 
 def test_notes_are_limited_and_say_how_many_went_without() -> None:

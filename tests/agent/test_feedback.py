@@ -19,8 +19,8 @@ from edge_agent.config.settings import Settings, StoreSection
 from edge_agent.detect.detection import Detection
 from edge_agent.detect.feedback import Muted, Opinion
 from edge_agent.diagnose.rules import rank
-from edge_agent.feedback import Feedback, confirmed, similar
-from edge_agent.finding import Finding, IncidentPhase
+from edge_agent.domain.feedback import Feedback, confirmed, similar
+from edge_agent.domain.finding import Finding, IncidentPhase
 from edge_agent.operations import FeedbackRequest, FreezeRequest, Impossible, Operations
 from edge_agent.rollout.commands import CommandContext
 from edge_agent.simulate.faults import FaultName

@@ -16,11 +16,11 @@ from edge_agent.deadletter import DeadLetters
 from edge_agent.decode.decoder import Decoder
 from edge_agent.detect.detection import Detection
 from edge_agent.detect.storm import EQUIPMENT
-from edge_agent.finding import Finding, IncidentPhase
+from edge_agent.domain.finding import Finding, IncidentPhase
+from edge_agent.domain.job import JobState
+from edge_agent.domain.telemetry import Message
 from edge_agent.inbox import Inbox
 from edge_agent.intake import Intake, IntakeEffects
-from edge_agent.job import JobState
-from edge_agent.telemetry import Message
 from edge_agent.triage import job_for
 
 MACHINES = [f"pump-{number}" for number in range(6)]

@@ -20,9 +20,9 @@ from typer.testing import CliRunner, Result
 
 from edge_agent.cli import app
 from edge_agent.config.settings import StoreSection
+from edge_agent.domain.job import JobState
 from edge_agent.doorway import NAME, Doorway, ask
 from edge_agent.errors import BadConfig, Unavailable
-from edge_agent.job import JobState
 from edge_agent.store.database import Store
 
 

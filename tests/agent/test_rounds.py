@@ -13,20 +13,20 @@ from findings import finding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.card import Card
 from edge_agent.casebook import Casebook
 from edge_agent.config.load import parse_settings
 from edge_agent.config.settings import Settings, StoreSection
 from edge_agent.diagnose.phrases import ENGLISH, GERMAN
 from edge_agent.diagnose.shift import LISTED, summed_up
+from edge_agent.domain.card import Card
+from edge_agent.domain.feedback import Feedback
+from edge_agent.domain.finding import IncidentPhase, Window
+from edge_agent.domain.job import JobState
+from edge_agent.domain.summary import ShiftSummary, SummaryIncident
 from edge_agent.errors import BadConfig
-from edge_agent.feedback import Feedback
-from edge_agent.finding import IncidentPhase, Window
-from edge_agent.job import JobState
 from edge_agent.messages import TOPICS, schema_of
 from edge_agent.rounds import Rounds
 from edge_agent.store.database import Store
-from edge_agent.summary import ShiftSummary, SummaryIncident
 from edge_agent.timetable import DAY_S, last_shift, turn
 
 NOW = 1_793_600_000.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_agent.finding import Finding, IncidentPhase, Origin, Window
-from edge_agent.job import Job, JobState
+from edge_agent.domain.finding import Finding, IncidentPhase, Origin, Window
+from edge_agent.domain.job import Job, JobState
 from edge_agent.triage import job_for
 
 NOW = 1_000_000.0

@@ -12,7 +12,7 @@ from edge_agent.bench.ingest import Bench, Plan
 from edge_agent.bench.receivers import Load, paho_callback
 from edge_agent.config.telemetry import SourceSection, TelemetrySection
 from edge_agent.decode.decoder import Decoder
-from edge_agent.telemetry import Message
+from edge_agent.domain.telemetry import Message
 
 
 def test_what_is_sent_is_telemetry() -> None:

@@ -16,8 +16,8 @@ from edge_agent.config.telemetry import SourceSection, TelemetrySection
 from edge_agent.decode.decoder import Decoder
 from edge_agent.decode.formats import CONTENT_TYPES
 from edge_agent.decode.name import name_fault
+from edge_agent.domain.telemetry import Message, Quality, Reading
 from edge_agent.errors import BadPayload
-from edge_agent.telemetry import Message, Quality, Reading
 
 SOURCES: list[dict[str, Any]] = [
     {"topic": "t/{equipment}/x", "time": "timestamp"},

@@ -14,8 +14,8 @@ import pytest
 
 from edge_agent.config.telemetry import SourceSection, TelemetrySection
 from edge_agent.decode.decoder import Decoder
+from edge_agent.domain.telemetry import Message, Quality
 from edge_agent.errors import BadPayload
-from edge_agent.telemetry import Message, Quality
 
 ARRIVED = 1_700_000_000.0
 

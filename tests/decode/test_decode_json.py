@@ -11,8 +11,8 @@ import pytest
 
 from edge_agent.config.telemetry import SourceSection, TelemetrySection
 from edge_agent.decode.decoder import Decoder
+from edge_agent.domain.telemetry import Message, Quality, Reading
 from edge_agent.errors import BadConfig, BadPayload
-from edge_agent.telemetry import Message, Quality, Reading
 
 ARRIVED = 1_700_000_000.0
 

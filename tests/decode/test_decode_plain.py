@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge_agent.decode.pace import AGREEING, Pace
 from edge_agent.decode.value import parse_number
-from edge_agent.telemetry import Quality
+from edge_agent.domain.telemetry import Quality
 
 
 @pytest.mark.parametrize(

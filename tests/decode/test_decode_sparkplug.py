@@ -15,8 +15,8 @@ from edge_agent.decode.decoder import Decoder
 from edge_agent.decode.sparkplug import METRICS, MOVES, REBIRTH_EVERY_S, NodeState, SparkplugHost
 from edge_agent.decode.sparkplug_pb2 import Payload  # type: ignore[attr-defined]
 from edge_agent.decode.sparkplug_wire import host_state
+from edge_agent.domain.telemetry import Message, Quality, Reading
 from edge_agent.errors import BadPayload
-from edge_agent.telemetry import Message, Quality, Reading
 
 T = 1_700_000_000.0
 

@@ -21,7 +21,7 @@ from edge_agent.decode.decoder import Decoder
 from edge_agent.decode.discovery import Discovery
 from edge_agent.decode.draft import card_toml, draft, settings_toml
 from edge_agent.diagnose.library import load_card
-from edge_agent.telemetry import Message
+from edge_agent.domain.telemetry import Message
 
 T = 1_700_000_000.0
 

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from edge_agent.config.telemetry import SourceSection, TelemetrySection
 from edge_agent.decode.decoder import Decoder
 from edge_agent.decode.part import Part
-from edge_agent.telemetry import Message
+from edge_agent.domain.telemetry import Message
 
 AGENTS = ("one", "two")
 MACHINES = [f"m{number}" for number in range(6)]

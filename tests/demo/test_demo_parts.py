@@ -22,10 +22,10 @@ from edge_agent.demo.daemon import write_settings
 from edge_agent.demo.picture import Picture, Trace
 from edge_agent.demo.scenario import Scenario, recorded_scenario, simulated_scenario
 from edge_agent.demo.view import cost_line, diagnosis_view, live_view, number, sparkline
-from edge_agent.diagnosis import Cost, Diagnosis, RankedFault, Severity
+from edge_agent.domain.diagnosis import Cost, Diagnosis, RankedFault, Severity
+from edge_agent.domain.finding import Direction, SignalEvidence, Window
+from edge_agent.domain.level import Level
 from edge_agent.errors import BadConfig, BadPayload, Unavailable
-from edge_agent.finding import Direction, SignalEvidence, Window
-from edge_agent.level import Level
 from edge_agent.simulate.faults import FaultName
 from edge_agent.streaming import Client, telemetry_payload
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from edge_agent.diagnosis import Diagnosis
+from edge_agent.domain.diagnosis import Diagnosis
 
 
 def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_agent.card import Card, CardSignal
 from edge_agent.config.detect import DetectSection
 from edge_agent.detect.detection import Detection
 from edge_agent.detect.incident import TABLE, Event, Hysteresis, State
+from edge_agent.domain.card import Card, CardSignal
+from edge_agent.domain.finding import Direction, Finding, IncidentPhase, Origin
+from edge_agent.domain.telemetry import Quality, Reading
 from edge_agent.errors import IllegalTransition
-from edge_agent.finding import Direction, Finding, IncidentPhase, Origin
 from edge_agent.simulate.faults import Fault, FaultName
 from edge_agent.simulate.pump import PumpLoop
-from edge_agent.telemetry import Quality, Reading
 
 LEARN = 200
 ONSET = 300

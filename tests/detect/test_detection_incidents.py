@@ -6,7 +6,7 @@ import numpy as np
 from streams import Rows, detection, readings, rows, verdicts
 
 from edge_agent.detect.incident import COOLING_ROWS, Hysteresis, State
-from edge_agent.finding import Finding, IncidentPhase
+from edge_agent.domain.finding import Finding, IncidentPhase
 
 
 def opened(found: list[Finding]) -> list[Finding]:

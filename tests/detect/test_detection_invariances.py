@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import SIGNALS, Rows, rows, verdicts
 
-from edge_agent.finding import Finding
+from edge_agent.domain.finding import Finding
 
 
 def picture(findings: list[Finding], start: float) -> list[tuple[object, ...]]:

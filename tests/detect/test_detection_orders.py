@@ -7,7 +7,7 @@ from streams import SIGNALS, Rows, detection, readings, rows
 from edge_agent.detect.detection import Detection
 from edge_agent.detect.feedback import Feedback, Opinion, covers
 from edge_agent.detect.silence import Silence
-from edge_agent.finding import Finding, IncidentPhase, Origin
+from edge_agent.domain.finding import Finding, IncidentPhase, Origin
 
 
 def feed(watch: Detection, values: Rows, first: int = 0, last: int | None = None) -> list[Finding]:

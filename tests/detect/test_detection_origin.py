@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from streams import Rows, detection, readings, rows, verdicts
 
-from edge_agent.finding import Finding, Origin
-from edge_agent.telemetry import Quality, Reading
+from edge_agent.domain.finding import Finding, Origin
+from edge_agent.domain.telemetry import Quality, Reading
 
 
 def coupled(count: int, seed: int = 1) -> Rows:

@@ -8,9 +8,9 @@ from streams import SIGNALS, Rows, detection, readings, rows
 
 from edge_agent.config.detect import DetectSection
 from edge_agent.detect.detection import Detection
-from edge_agent.finding import Direction, Finding, IncidentPhase, Shape
+from edge_agent.domain.finding import Direction, Finding, IncidentPhase, Shape
+from edge_agent.domain.telemetry import Reading
 from edge_agent.simulate.pump import PumpLoop
-from edge_agent.telemetry import Reading
 
 LEARN, ONSET, END = 300, 500, 900
 

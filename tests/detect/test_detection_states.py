@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from streams import Rows, detection, readings, rows
 
-from edge_agent.card import Card, CardSignal, CardStates
 from edge_agent.config.detect import DetectSection
 from edge_agent.detect.detection import Detection
 from edge_agent.detect.feedback import Opinion
 from edge_agent.detect.levels import separate
-from edge_agent.finding import Direction, Finding, IncidentPhase
+from edge_agent.domain.card import Card, CardSignal, CardStates
+from edge_agent.domain.finding import Direction, Finding, IncidentPhase
+from edge_agent.domain.telemetry import Reading
 from edge_agent.simulate.faults import Fault, FaultName
 from edge_agent.simulate.pump import PumpLoop
-from edge_agent.telemetry import Reading
 
 LEARN = 600
 SHIFT = ((150.0, 0.0), (300.0, 0.8), (450.0, 1.0))

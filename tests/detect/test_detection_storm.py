@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from edge_agent.detect.storm import CALM_S, MEMBERS_LEAST, TABLE, Front, Storm, Weather
+from edge_agent.domain.finding import Finding, IncidentPhase, Window
 from edge_agent.errors import IllegalTransition
-from edge_agent.finding import Finding, IncidentPhase, Window
 
 
 def opened(number: int, at: float = 0.0) -> Finding:

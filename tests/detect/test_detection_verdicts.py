@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import SIGNALS, detection, readings, rows, verdicts
 
-from edge_agent.finding import Direction, IncidentPhase, Origin
-from edge_agent.telemetry import Reading
+from edge_agent.domain.finding import Direction, IncidentPhase, Origin
+from edge_agent.domain.telemetry import Reading
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from streams import SIGNALS, Rows, detection, readings, rows
 
-from edge_agent.card import Card, CardSignal
 from edge_agent.config.detect import DetectSection
 from edge_agent.detect.custom import Custom
 from edge_agent.detect.detection import Detection
 from edge_agent.detect.limits import limits_of
 from edge_agent.detect.plant import learn_plant
-from edge_agent.finding import Direction, Finding, IncidentPhase
+from edge_agent.domain.card import Card, CardSignal
+from edge_agent.domain.finding import Direction, Finding, IncidentPhase
 
 NAMES = tuple(f"s{number}" for number in range(12))
 ALL: NDArray[np.bool_] = np.ones(12, np.bool_)

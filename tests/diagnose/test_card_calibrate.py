@@ -10,10 +10,10 @@ import pytest
 from pump_cases import CARD, finding_of
 from typer.testing import CliRunner
 
-from edge_agent.card import Calibration
 from edge_agent.cli import app
 from edge_agent.config.settings import StoreSection
-from edge_agent.feedback import Feedback
+from edge_agent.domain.card import Calibration
+from edge_agent.domain.feedback import Feedback
 from edge_agent.simulate.faults import FaultName
 from edge_agent.store.database import Store
 

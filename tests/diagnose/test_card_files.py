@@ -11,13 +11,13 @@ import pytest
 from plant import REPOSITORY
 from typer.testing import CliRunner
 
-from edge_agent.card import Card
 from edge_agent.cli import app
 from edge_agent.diagnose.card_review import review
 from edge_agent.diagnose.library import CardLibrary, card_schema_text, load_card
 from edge_agent.diagnose.symptoms import table_of
+from edge_agent.domain.card import Card
+from edge_agent.domain.finding import Direction
 from edge_agent.errors import BadConfig
-from edge_agent.finding import Direction
 
 CARDS = REPOSITORY / "configs" / "equipment"
 RUNNER = CliRunner()

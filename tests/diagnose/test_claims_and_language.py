@@ -8,9 +8,6 @@ from pathlib import Path
 import pytest
 from pump_cases import completion, finding_of, job_of, pump_card
 
-from edge_agent.audit import Circumstances
-from edge_agent.card import Card, CardFault, CardSignal, CardTexts, FaultTexts
-from edge_agent.completion import Completion
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.config.load import validate
 from edge_agent.diagnose.claims import contradicted, verified
@@ -21,9 +18,11 @@ from edge_agent.diagnose.phrases import ENGLISH, GERMAN, LANGUAGES, language_not
 from edge_agent.diagnose.program import program
 from edge_agent.diagnose.translation import translated
 from edge_agent.diagnose.wording import deviating, deviation
-from edge_agent.diagnosis import Diagnosis
-from edge_agent.errors import BadConfig
-from edge_agent.finding import (
+from edge_agent.domain.audit import Circumstances
+from edge_agent.domain.card import Card, CardFault, CardSignal, CardTexts, FaultTexts
+from edge_agent.domain.completion import Completion
+from edge_agent.domain.diagnosis import Diagnosis
+from edge_agent.domain.finding import (
     Direction,
     Finding,
     IncidentPhase,
@@ -31,7 +30,8 @@ from edge_agent.finding import (
     SignalEvidence,
     Window,
 )
-from edge_agent.level import Allowance, Level, Spent
+from edge_agent.domain.level import Allowance, Level, Spent
+from edge_agent.errors import BadConfig
 from edge_agent.simulate.faults import FaultName
 
 START = 1_793_500_000.0

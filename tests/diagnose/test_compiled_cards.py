@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from pump_cases import finding_of
 from typer.testing import CliRunner
 
-from edge_agent.card import Card, CellReading
 from edge_agent.cli import app
-from edge_agent.completion import ModelIdentity, Reading, ReadingRequest
 from edge_agent.diagnose.compiled import (
     CompiledCard,
     FaultReading,
@@ -31,9 +29,11 @@ from edge_agent.diagnose.language import foreign
 from edge_agent.diagnose.library import CardLibrary, load_card
 from edge_agent.diagnose.rules import rank
 from edge_agent.diagnose.symptoms import table_of
+from edge_agent.domain.card import Card, CellReading
+from edge_agent.domain.completion import ModelIdentity, Reading, ReadingRequest
+from edge_agent.domain.finding import Direction
 from edge_agent.errors import BadConfig
 from edge_agent.fault_reader import ModelReader, compile_card, decisive_words, doubts, to_read
-from edge_agent.finding import Direction
 from edge_agent.simulate.faults import FaultName
 
 RUNNER = CliRunner()

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 from pump_cases import completion, finding_of, job_of, pump_card
 
-from edge_agent.audit import DiagnosisRecord
-from edge_agent.card import Card
-from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.config.settings import StoreSection
 from edge_agent.diagnose.library import CardLibrary, load_card
 from edge_agent.diagnose.prompt import PROMPT_VERSION, answer_schema, prompt_version
 from edge_agent.diagnose.retry import Step, decide
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
-from edge_agent.diagnosis import Diagnosis
+from edge_agent.domain.audit import DiagnosisRecord
+from edge_agent.domain.card import Card
+from edge_agent.domain.completion import Completion, CompletionRequest
+from edge_agent.domain.diagnosis import Diagnosis
+from edge_agent.domain.job import Job, JobState
+from edge_agent.domain.level import Allowance, Level, Spent
 from edge_agent.errors import BadAnswer, BadConfig, Unavailable
-from edge_agent.job import Job, JobState
-from edge_agent.level import Allowance, Level, Spent
 from edge_agent.simulate.faults import FaultName
 from edge_agent.store.database import Store
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_agent.card import Card, CardFault, CardSignal
 from edge_agent.diagnose.rules import Ranking, rank
+from edge_agent.domain.card import Card, CardFault, CardSignal
+from edge_agent.domain.finding import Direction, Finding
 from edge_agent.evaluation.cases import Case
 from edge_agent.evaluation.diagnosis import Facts, Score
 from edge_agent.evaluation.onset import onset_finding
@@ -16,7 +17,6 @@ from edge_agent.evaluation.reliability import (
     pooled,
     reliability,
 )
-from edge_agent.finding import Direction, Finding
 
 COLUMNS = ("flow", "pressure", "heat")
 CARD = Card(

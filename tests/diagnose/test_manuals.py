@@ -12,15 +12,15 @@ import pytest
 from pump_cases import completion, finding_of, job_of, pump_card
 from workers import Make, never
 
-from edge_agent.audit import Circumstances
-from edge_agent.card import Card, ManualExcerpt
-from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.diagnose.excerpts import passages_for, within
 from edge_agent.diagnose.making import diagnosis_of, ranking_of, request_of
 from edge_agent.diagnose.program import program
-from edge_agent.diagnosis import Diagnosis, ManualPassage
-from edge_agent.level import Allowance, Level, Spent
+from edge_agent.domain.audit import Circumstances
+from edge_agent.domain.card import Card, ManualExcerpt
+from edge_agent.domain.completion import Completion, CompletionRequest
+from edge_agent.domain.diagnosis import Diagnosis, ManualPassage
+from edge_agent.domain.level import Allowance, Level, Spent
 from edge_agent.simulate.faults import FaultName
 from edge_agent.store.manuals import FILE_NAME, MAX_FILE_KB, SECTION_CHARS, Manuals, sections_of
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.card import Calibration, Card, CardFault, CardSignal
 from edge_agent.config.load import validate
 from edge_agent.diagnose.calibration import (
     NOTHING,
@@ -19,8 +18,8 @@ from edge_agent.diagnose.calibration import (
 from edge_agent.diagnose.card_review import review
 from edge_agent.diagnose.library import load_card
 from edge_agent.diagnose.rules import LISTED, evidence_for, rank
-from edge_agent.errors import BadConfig
-from edge_agent.finding import (
+from edge_agent.domain.card import Calibration, Card, CardFault, CardSignal
+from edge_agent.domain.finding import (
     Direction,
     Finding,
     IncidentPhase,
@@ -28,6 +27,7 @@ from edge_agent.finding import (
     SignalEvidence,
     Window,
 )
+from edge_agent.errors import BadConfig
 
 
 def card(*faults: CardFault, signals: tuple[str, ...] = ("flow", "pressure", "heat")) -> Card:

@@ -16,21 +16,21 @@ from plant import Client, Daemon, write_settings
 from pump_cases import CARD, pump_card
 from typer.testing import CliRunner
 
-from edge_agent.card import Card
 from edge_agent.cli import app
 from edge_agent.config.detect import DetectSection
 from edge_agent.config.load import validate
 from edge_agent.config.settings import StoreSection
 from edge_agent.detect.detection import Detection
+from edge_agent.domain.card import Card
+from edge_agent.domain.finding import Direction, Finding
+from edge_agent.domain.telemetry import Quality, Reading
 from edge_agent.errors import BadConfig
-from edge_agent.finding import Direction, Finding
 from edge_agent.hindsight import look_back
 from edge_agent.operations import DiagnoseRequest
 from edge_agent.recent import MAX_ROWS, ROW_BYTES, RecentRows
 from edge_agent.simulate.faults import Fault, FaultName
 from edge_agent.simulate.pump import PumpLoop
 from edge_agent.store.database import Store
-from edge_agent.telemetry import Quality, Reading
 
 NAME = "simulated-pump"
 START = 1_793_600_000.0

@@ -13,16 +13,16 @@ from pump_cases import completion, finding_of, job_of, pump_card
 from typer.testing import CliRunner
 from workers import Make, never
 
-from edge_agent.audit import DiagnosisRecord
 from edge_agent.cli import app
-from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.config.settings import StoreSection
 from edge_agent.diagnose.remaking import remake
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
+from edge_agent.domain.audit import DiagnosisRecord
+from edge_agent.domain.completion import Completion, CompletionRequest
+from edge_agent.domain.job import Job, JobState
+from edge_agent.domain.level import Allowance, Level, Spent
 from edge_agent.errors import Unavailable
-from edge_agent.job import Job, JobState
-from edge_agent.level import Allowance, Level, Spent
 from edge_agent.simulate.faults import FaultName
 from edge_agent.store.database import Store
 

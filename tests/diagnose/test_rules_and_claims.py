@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pump_cases import completion, finding_of, job_of, pump_card
 
-from edge_agent.card import Card, CardFault, CardSignal
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.diagnose.answer import Outcome, combine, conclude
 from edge_agent.diagnose.calibration import OTHER
@@ -18,9 +17,10 @@ from edge_agent.diagnose.prompt import prepare, reasons
 from edge_agent.diagnose.rules import rank
 from edge_agent.diagnose.symptoms import read_text, table_of
 from edge_agent.diagnose.wording import telling
-from edge_agent.feedback import SimilarIncident
-from edge_agent.finding import Direction, Finding
-from edge_agent.level import Allowance, Level, Spent
+from edge_agent.domain.card import Card, CardFault, CardSignal
+from edge_agent.domain.feedback import SimilarIncident
+from edge_agent.domain.finding import Direction, Finding
+from edge_agent.domain.level import Allowance, Level, Spent
 from edge_agent.simulate.faults import FaultName
 
 CLOSING = FaultName.OUTLET_VALVE_CLOSING

@@ -11,8 +11,8 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from edge_agent.card import Calibration
 from edge_agent.diagnose.calibration import NOTHING, OTHER, posterior
+from edge_agent.domain.card import Calibration
 from edge_agent.evaluation.calibrating import UNIFORM, Losses, Sample, fit, write_fit
 from edge_agent.evaluation.dataset import find_datasets
 from edge_agent.evaluation.diagnosis import Score

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from plant import REPOSITORY
 
 from edge_agent.bench.embedding_cards import read_by_embedding
-from edge_agent.card import Card, CellReading
 from edge_agent.config.load import validate
+from edge_agent.domain.card import Card, CellReading
+from edge_agent.domain.finding import Direction
 from edge_agent.evaluation.card_cases import CASES, cases, fault_found
 from edge_agent.evaluation.reading import blank, read_cells, score, truth_of
-from edge_agent.finding import Direction
 
 
 def gearbox() -> Card:

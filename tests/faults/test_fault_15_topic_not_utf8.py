@@ -7,9 +7,9 @@ from station import Stations
 
 from edge_agent.config.telemetry import TelemetrySection
 from edge_agent.decode.decoder import Decoder
+from edge_agent.domain.telemetry import Message
 from edge_agent.errors import BadPayload
 from edge_agent.inbox import Inbox
-from edge_agent.telemetry import Message
 
 
 def test_fault_15_a_topic_that_is_no_text_becomes_a_dead_letter(

@@ -8,8 +8,8 @@ from plant import Client, Daemon, write_settings
 
 from edge_agent.config.telemetry import TelemetrySection
 from edge_agent.decode.decoder import Decoder
+from edge_agent.domain.telemetry import Message
 from edge_agent.errors import BadPayload
-from edge_agent.telemetry import Message
 
 JUNK = {
     "no JSON": b"{",

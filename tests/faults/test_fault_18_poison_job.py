@@ -9,15 +9,15 @@ import pytest
 from brokers import wait_until
 from findings import job
 
-from edge_agent.card import Card, CardFault, CardSignal
 from edge_agent.casebook import Casebook
-from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.settings import Settings, StoreSection
 from edge_agent.diagnose.runner import Desk, DiagnosisLoop
-from edge_agent.diagnosis import Diagnosis
+from edge_agent.domain.card import Card, CardFault, CardSignal
+from edge_agent.domain.completion import Completion, CompletionRequest
+from edge_agent.domain.diagnosis import Diagnosis
+from edge_agent.domain.job import JobState
+from edge_agent.domain.level import Allowance, Level, Spent
 from edge_agent.errors import BadAnswer, Unavailable
-from edge_agent.job import JobState
-from edge_agent.level import Allowance, Level, Spent
 from edge_agent.store.database import Store
 
 CARD = Card(

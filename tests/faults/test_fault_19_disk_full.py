@@ -10,7 +10,7 @@ from peer import Peer
 from station import IN, Station, Stations, numbers, results, subscribed
 
 from edge_agent.config.settings import StoreSection
-from edge_agent.outgoing import OutgoingPriority
+from edge_agent.domain.outgoing import OutgoingPriority
 
 SETTINGS = StoreSection(ballast_mb=2, max_mb=64)
 

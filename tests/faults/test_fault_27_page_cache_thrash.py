@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config.govern import GovernSection
+from edge_agent.domain.level import Level
 from edge_agent.govern.governor import Governor
-from edge_agent.level import Level
 
 Put = Callable[[str, object], Path]
 

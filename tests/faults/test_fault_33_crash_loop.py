@@ -5,7 +5,7 @@ from pathlib import Path
 from brokers import Mosquitto
 from plant import Client, Daemon, Row, write_settings
 
-from edge_agent.diagnosis import Diagnosis
+from edge_agent.domain.diagnosis import Diagnosis
 
 
 def rows(count: int) -> list[Row]:

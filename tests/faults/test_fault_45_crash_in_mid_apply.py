@@ -13,8 +13,8 @@ from plant import Client, Heard, write_settings
 from rollout.killed import DiesAt
 
 from edge_agent.config.settings import StoreSection
-from edge_agent.finding import Finding, IncidentPhase, Window
-from edge_agent.job import Job, JobState, job_id_for
+from edge_agent.domain.finding import Finding, IncidentPhase, Window
+from edge_agent.domain.job import Job, JobState, job_id_for
 from edge_agent.store.database import Store
 from edge_agent.store.jobs import MAX_WAIT_S
 

@@ -5,10 +5,10 @@ from peer import Peer
 from station import IN
 
 from edge_agent.config.broker import MqttSection
+from edge_agent.domain.telemetry import Message
 from edge_agent.inbox import Inbox
 from edge_agent.mqtt import Broker
 from edge_agent.publish.message import status_message
-from edge_agent.telemetry import Message
 
 
 def test_fault_50_a_flood_is_bounded_and_commands_come_through(broker: Mosquitto) -> None:

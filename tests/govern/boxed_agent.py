@@ -13,14 +13,14 @@ import threading
 import time
 from pathlib import Path
 
-from edge_agent.completion import CompletionRequest
 from edge_agent.config.govern import GovernSection
 from edge_agent.config.inference import InferenceSection
 from edge_agent.config.settings import LogSection
+from edge_agent.domain.completion import CompletionRequest
 from edge_agent.errors import BadAnswer, Unavailable
 from edge_agent.govern.governor import Governor
 from edge_agent.inference.client import WorkerClient
-from edge_agent.logs import configure_logs
+from edge_agent.logs.setup import configure_logs
 
 SCHEMA = {
     "type": "object",

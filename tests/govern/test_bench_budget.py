@@ -17,9 +17,9 @@ from edge_agent.bench.neighbour import Neighbour
 from edge_agent.bench.plant import Plant, PlantSample
 from edge_agent.cli import app
 from edge_agent.config.govern import GovernSection
+from edge_agent.domain.level import Allowance, Level
 from edge_agent.govern.governor import Governor
 from edge_agent.govern.sensors import Sensors
-from edge_agent.level import Allowance, Level
 
 
 def test_the_plants_energy_is_that_of_the_process(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from edge_agent.config.govern import GovernSection
+from edge_agent.domain.level import Level
 from edge_agent.govern.admission import LONGEST_GAP_S, Forecasts, Situation, allow
 from edge_agent.govern.budget import Bucket
 from edge_agent.govern.cost import Forecast
 from edge_agent.govern.policy import Cause, Standing
-from edge_agent.level import Level
 
 SETTINGS = GovernSection(critical_reserve=0.25)
 FULL = Standing()

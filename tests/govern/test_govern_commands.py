@@ -24,12 +24,12 @@ from edge_agent.cli.top_view import screen, tokens_per_second
 from edge_agent.config import load_settings
 from edge_agent.config.broker import MqttSection
 from edge_agent.config.govern import GovernSection
+from edge_agent.domain.level import Level
 from edge_agent.errors import Unavailable
 from edge_agent.govern.calibration import Fit, Point, fit, measure
 from edge_agent.govern.gauge import Gauge
 from edge_agent.govern.governor import Governor
 from edge_agent.govern.vitals import Vitals
-from edge_agent.level import Level
 from edge_agent.statussocket import StatusSocket, runtime_dir
 from edge_agent.streaming import Client
 

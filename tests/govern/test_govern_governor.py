@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.config.govern import GovernSection
+from edge_agent.domain.level import Level
 from edge_agent.govern.governor import Governor
 from edge_agent.govern.objections import objections
 from edge_agent.govern.sensors import Sensors
-from edge_agent.level import Level
 
 Put = Callable[[str, object], Path]
 TEMPERATURE = "sys/class/thermal/thermal_zone0/temp"

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.config.govern import GovernSection
+from edge_agent.domain.level import Level
 from edge_agent.govern.gauge import Gauge, missing
 from edge_agent.govern.governor import Governor
 from edge_agent.govern.heat import Heat
 from edge_agent.govern.memory import MemoryUse, ProcessUse
 from edge_agent.govern.vitals import Vitals
-from edge_agent.level import Level
 
 LIMIT_MB, DAEMON_MB = 600.0, 50.0
 LEAST_MB, WANTED_MB = 180.0, 260.0

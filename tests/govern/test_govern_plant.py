@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.config.govern import GovernSection
+from edge_agent.domain.level import Allowance
 from edge_agent.govern.cpu import Pressure
 from edge_agent.govern.gauge import Gauge, missing
 from edge_agent.govern.governor import Governor
 from edge_agent.govern.heat import Heat
 from edge_agent.govern.memory import MemoryUse, ProcessUse
 from edge_agent.govern.vitals import Vitals
-from edge_agent.level import Allowance
 
 IDLE, CORES = 3.0, 2.0
 SETTINGS = GovernSection(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.domain.level import Level
 from edge_agent.govern.policy import LADDERS, ORDER, RANK, Cause, Standing, Stress, decide
-from edge_agent.level import Level
 
 HOLD = 30.0
 ANY_STRESS = st.dictionaries(st.sampled_from(Cause), st.floats(-1, 60), max_size=7)

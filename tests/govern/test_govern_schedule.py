@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from edge_agent.config import parse_settings
 from edge_agent.config.govern import GovernSection, ScheduleSection
+from edge_agent.domain.level import Level
 from edge_agent.errors import BadPayload
 from edge_agent.govern.governor import Governor
 from edge_agent.govern.meter import meter_watts
 from edge_agent.govern.schedule import Moment, rule_at, under
-from edge_agent.level import Level
 
 NIGHT = ScheduleSection(
     name="night", days=("fri",), start="22:00", end="06:00", power_watts=12.0, power_peak_watts=20.0

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_agent.completion import CompletionRequest, Question, ReadingRequest
+from edge_agent.domain.completion import CompletionRequest, Question, ReadingRequest
 from edge_agent.errors import BadAnswer, BadConfig
 from edge_agent.inference.adapter import adapters, checked
 from edge_agent.inference.catalog import describe, sha256_of

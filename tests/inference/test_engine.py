@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from brokers import wait_until
 
-from edge_agent.completion import Choice, Completion, CompletionRequest
+from edge_agent.domain.completion import Choice, Completion, CompletionRequest
 from edge_agent.errors import BadAnswer, Unavailable
 from edge_agent.inference.answer import Ticket
 from edge_agent.inference.catalog import resolve

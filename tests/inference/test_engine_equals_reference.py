@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from llguidance import LLMatcher
 
-from edge_agent.completion import CompletionRequest
+from edge_agent.domain.completion import CompletionRequest
 from edge_agent.errors import BadAnswer
 from edge_agent.inference import template
 from edge_agent.inference.catalog import resolve

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_agent.completion import Completion, CompletionRequest
+from edge_agent.domain.completion import Completion, CompletionRequest
 from edge_agent.inference.catalog import resolve
 from edge_agent.inference.engine import Engine
 from edge_agent.inference.native import ContextShape

@@ -6,8 +6,8 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.domain.telemetry import Message
 from edge_agent.inbox import NAMED, Inbox
-from edge_agent.telemetry import Message
 
 
 def message(number: int, size: int = 1, topic: str = "plant/p/telemetry") -> Message:

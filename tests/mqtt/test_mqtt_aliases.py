@@ -11,8 +11,8 @@ from findings import outgoing
 from peer import Peer
 from station import OUT, Stations, numbered, numbers
 
+from edge_agent.domain.outgoing import Outgoing
 from edge_agent.mqtt.aliases import MOST, TopicAliases
-from edge_agent.outgoing import Outgoing
 
 
 def test_a_topic_crosses_the_line_twice_and_arrives_each_time(

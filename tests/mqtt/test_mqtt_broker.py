@@ -12,10 +12,10 @@ from findings import outgoing
 from peer import Peer
 
 from edge_agent.config.broker import MqttSection
+from edge_agent.domain.outgoing import Outcome, Outgoing
+from edge_agent.domain.telemetry import Message
 from edge_agent.mqtt import Broker, Delivery, FilterMemory
-from edge_agent.outgoing import Outcome, Outgoing
 from edge_agent.publish.message import status_message
-from edge_agent.telemetry import Message
 
 ROOT = "edge/gw"
 

@@ -17,10 +17,10 @@ from peer import Peer
 from structlog.testing import capture_logs
 
 from edge_agent.config.broker import MqttSection
+from edge_agent.domain.telemetry import Message
 from edge_agent.mqtt import Broker
 from edge_agent.mqtt.tap import Publication, Tap, TappedClient, say_untapped
 from edge_agent.publish.message import status_message
-from edge_agent.telemetry import Message
 
 PINGRESP = b"\xd0\x00"
 SUBACK = b"\x90\x04\x00\x01\x00\x01"

@@ -15,11 +15,11 @@ from plant import Client, Daemon, write_settings
 
 from edge_agent.config.observe import HomeAssistantSection
 from edge_agent.config.settings import StoreSection
+from edge_agent.domain.finding import IncidentPhase
+from edge_agent.domain.outgoing import Outgoing
 from edge_agent.errors import Unavailable
-from edge_agent.finding import IncidentPhase
 from edge_agent.observe.announcer import EVERY_S, Announcer, Memory
 from edge_agent.observe.home_assistant import Gateway, Picture, machine_topic, slug
-from edge_agent.outgoing import Outgoing
 from edge_agent.simulate.faults import Fault, FaultName
 from edge_agent.simulate.pump import PumpLoop
 from edge_agent.store.database import Store

@@ -14,12 +14,12 @@ import pytest
 from brokers import Mosquitto
 from plant import REPOSITORY, Client, Daemon, write_settings
 
-from edge_agent.logrepeats import BURST, KEPT, LONGEST_PAUSE_S, PER_MINUTE, Repeats
+from edge_agent.logs.repeats import BURST, KEPT, LONGEST_PAUSE_S, PER_MINUTE, Repeats
 
 BEGIN = """
 import structlog
 from edge_agent.config.settings import LogSection
-from edge_agent.logs import bind_everywhere, configure_logs
+from edge_agent.logs.setup import bind_everywhere, configure_logs
 configure_logs(LogSection(format={form!r}, level="debug"))
 log = structlog.get_logger()
 """

@@ -21,7 +21,7 @@ from plant import REPOSITORY, Client, Daemon, write_settings
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge_agent.config.observe import MetricsSection
-from edge_agent.diagnosis import Diagnosis
+from edge_agent.domain.diagnosis import Diagnosis
 from edge_agent.errors import Unavailable
 from edge_agent.observe.exporter import TEXTFILE_S, Exporter
 from edge_agent.observe.metrics import families, names

@@ -18,7 +18,7 @@ from brokers import wait_until
 from debianroot import DebianRoot
 from plant import REPOSITORY
 
-from edge_agent.diagnosis import Diagnosis
+from edge_agent.domain.diagnosis import Diagnosis
 
 pytestmark = [
     pytest.mark.model,

@@ -7,8 +7,8 @@ from findings import finding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.finding import IncidentPhase
-from edge_agent.outgoing import OutgoingPriority
+from edge_agent.domain.finding import IncidentPhase
+from edge_agent.domain.outgoing import OutgoingPriority
 from edge_agent.publish.message import (
     dead_letter_message,
     escaped,

@@ -10,8 +10,8 @@ from findings import outgoing
 from peer import Peer
 from station import OUT, Station
 
+from edge_agent.domain.outgoing import Outcome, Outgoing, OutgoingPriority
 from edge_agent.errors import Unavailable
-from edge_agent.outgoing import Outcome, Outgoing, OutgoingPriority
 from edge_agent.publish.publisher import PARK_LONGEST_S, Backlog, Line, Publisher, park_s
 
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from edge_agent.config.load import parse_settings
 from edge_agent.config.section import Section
+from edge_agent.domain.telemetry import Message
 from edge_agent.errors import Unavailable
 from edge_agent.rollout.commands import Command, CommandContext, CommandRequest, Commands
 from edge_agent.rollout.envelope import close_envelope
 from edge_agent.rollout.signature import generate_key, public_text, sign
-from edge_agent.telemetry import Message
 
 NOW = 1_790_000_000.0
 TOPIC = "edge/gw-1/cmd/rebaseline"

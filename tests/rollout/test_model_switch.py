@@ -13,7 +13,6 @@ import pytest
 from brokers import wait_until
 from pump_cases import finding_of, job_of, pump_card
 
-from edge_agent.canary import BUILT_IN_CASE, CanaryCase, Marks, refuse_if_worse, stored_cases
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.config.inference import InferenceSection
 from edge_agent.config.load import parse_settings
@@ -21,7 +20,8 @@ from edge_agent.diagnose.prompt import FAULT_CHOICE
 from edge_agent.errors import BadAnswer
 from edge_agent.inference.client import WorkerClient
 from edge_agent.inference.shape_model import SHAPES, make_shape_model
-from edge_agent.modelswitch import ModelSwitch
+from edge_agent.models.canary import BUILT_IN_CASE, CanaryCase, Marks, refuse_if_worse, stored_cases
+from edge_agent.models.switch import ModelSwitch
 from edge_agent.rollout.effects import Memory
 from edge_agent.rollout.model_apply import ModelEffects, ModelRollout
 from edge_agent.rollout.model_decide import ModelState

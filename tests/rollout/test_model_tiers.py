@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.inference import InferenceSection
+from edge_agent.domain.completion import Completion, CompletionRequest
 from edge_agent.errors import Unavailable
 from edge_agent.inference.client import WorkerClient
 from edge_agent.inference.shape_model import SHAPES, make_shape_model
 from edge_agent.inference.tier import TierChoice
-from edge_agent.modelswitch import ModelSwitch
+from edge_agent.models.switch import ModelSwitch
 
 QUESTION = CompletionRequest(
     request_id="1",

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.card import SYMPTOM_WORDS, Card, symptom_parts
 from edge_agent.cli.demo import CARDS
 from edge_agent.config.load import read_toml, validate
+from edge_agent.domain.card import SYMPTOM_WORDS, Card, symptom_parts
 from edge_agent.simulate.faults import DEFAULT_SENSOR, FaultName
 from edge_agent.simulate.pump import SIMULATED_EQUIPMENT
 from edge_agent.simulate.sensors import SENSORS

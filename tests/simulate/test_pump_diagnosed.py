@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from edge_agent.card import Card
 from edge_agent.cli.demo import CARDS
 from edge_agent.config.detect import DetectSection
 from edge_agent.config.load import read_toml, validate
 from edge_agent.detect.detection import Detection
 from edge_agent.diagnose.rules import rank
-from edge_agent.finding import Finding, IncidentPhase
+from edge_agent.domain.card import Card
+from edge_agent.domain.finding import Finding, IncidentPhase
+from edge_agent.domain.telemetry import Reading
 from edge_agent.simulate.faults import Fault, FaultName
 from edge_agent.simulate.pump import SIMULATED_EQUIPMENT, pump_rows
-from edge_agent.telemetry import Reading
 
 ONSET = 500.0
 PATH = CARDS / "simulated-pump.toml"

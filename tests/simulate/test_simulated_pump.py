@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge_agent.card import SYMPTOM_WORDS, Card
 from edge_agent.cli.demo import CARDS
 from edge_agent.config.load import read_toml, validate
+from edge_agent.domain.card import SYMPTOM_WORDS, Card
 from edge_agent.simulate.faults import Fault, FaultName
 from edge_agent.simulate.hydraulics import (
     BEST_FLOW,

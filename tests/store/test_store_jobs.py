@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.config.settings import StoreSection
+from edge_agent.domain.job import TRANSITIONS, JobState
 from edge_agent.errors import IllegalTransition
-from edge_agent.job import TRANSITIONS, JobState
 from edge_agent.store.database import Store
 
 

@@ -7,7 +7,7 @@ import pytest
 from findings import outgoing, undone
 
 from edge_agent.config.settings import StoreSection
-from edge_agent.outgoing import OutgoingPriority
+from edge_agent.domain.outgoing import OutgoingPriority
 from edge_agent.store.database import Store
 
 HEALTH, NOTE = OutgoingPriority.HEALTH, OutgoingPriority.NOTE

@@ -9,7 +9,7 @@ import pytest
 from findings import finding, job, outgoing
 
 from edge_agent.config.settings import StoreSection
-from edge_agent.job import JobState
+from edge_agent.domain.job import JobState
 from edge_agent.store.ballast import Ballast
 from edge_agent.store.connection import Connection, Damaged
 from edge_agent.store.database import FILE_NAME, Store

@@ -9,7 +9,7 @@ import pytest
 
 from edge_agent.diagnose.answer import read_explanation
 from edge_agent.diagnose.claims import sentences, verified
-from edge_agent.finding import Direction
+from edge_agent.domain.finding import Direction
 from training.generate import source
 from training.wording import Explained, as_answer, explained
 from training.wording_prompt import (

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edge_agent.completion import Completion, CompletionRequest
+from edge_agent.domain.completion import Completion, CompletionRequest
 from edge_agent.inference.answer import Ticket
 from edge_agent.inference.catalog import describe
 from edge_agent.inference.engine import Engine, NoRoom

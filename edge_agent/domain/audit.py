@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from edge_agent.card import Card
-from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.diagnose import DiagnoseSection
-from edge_agent.diagnosis import Diagnosis, ManualPassage
-from edge_agent.feedback import SimilarIncident
-from edge_agent.finding import Record
-from edge_agent.job import Job
-from edge_agent.level import Allowance, Spent
+from edge_agent.domain.card import Card
+from edge_agent.domain.completion import Completion, CompletionRequest
+from edge_agent.domain.diagnosis import Diagnosis, ManualPassage
+from edge_agent.domain.feedback import SimilarIncident
+from edge_agent.domain.finding import Record
+from edge_agent.domain.job import Job
+from edge_agent.domain.level import Allowance, Spent
 
 
 class Program(Record):

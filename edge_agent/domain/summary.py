@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from edge_agent.feedback import Verdict
-from edge_agent.finding import Record, Window
+from edge_agent.domain.feedback import Verdict
+from edge_agent.domain.finding import Record, Window
 
 
 class SummaryIncident(Record):

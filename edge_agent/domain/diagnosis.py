@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edge_agent.completion import ModelIdentity
-from edge_agent.feedback import SimilarIncident
-from edge_agent.finding import Record, SignalEvidence, Window
-from edge_agent.level import Level
+from edge_agent.domain.completion import ModelIdentity
+from edge_agent.domain.feedback import SimilarIncident
+from edge_agent.domain.finding import Record, SignalEvidence, Window
+from edge_agent.domain.level import Level
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 

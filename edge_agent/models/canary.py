@@ -7,14 +7,14 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from edge_agent.card import Card
-from edge_agent.completion import Choice, Completion, CompletionRequest
 from edge_agent.config.diagnose import DiagnoseSection
 from edge_agent.diagnose.prompt import FAULT_CHOICE, prepare
 from edge_agent.diagnose.rules import rank
+from edge_agent.domain.card import Card
+from edge_agent.domain.completion import Choice, Completion, CompletionRequest
+from edge_agent.domain.job import Job
+from edge_agent.domain.level import Allowance, Level
 from edge_agent.errors import BadAnswer
-from edge_agent.job import Job
-from edge_agent.level import Allowance, Level
 
 CANARY_DEADLINE_S = 300.0
 STORED_CASES = 3

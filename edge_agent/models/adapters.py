@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent.completion import Question, Reading, ReadingRequest
 from edge_agent.config.inference import InferenceSection
 from edge_agent.diagnose.fault_reading import SIGNAL_WORDS, reading_prefix, signal_question
+from edge_agent.domain.completion import Question, Reading, ReadingRequest
 from edge_agent.errors import BadAnswer, BadConfig
 from edge_agent.inference.adapter import use_adapter
 from edge_agent.inference.catalog import location, manifests

@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from edge_agent.adapterswitch import AdapterSwitch
-from edge_agent.canary import CanaryCase
 from edge_agent.config.inference import InferenceSection
 from edge_agent.config.settings import Settings
 from edge_agent.inference.client import WorkerClient
 from edge_agent.inference.tier import TierChoice
-from edge_agent.modelswitch import ModelSwitch
+from edge_agent.models.adapters import AdapterSwitch
+from edge_agent.models.canary import CanaryCase
+from edge_agent.models.switch import ModelSwitch
 from edge_agent.rollout.effects import Memory
 from edge_agent.rollout.model_apply import ModelEffects, ModelRollout
 from edge_agent.rollout.signature import TrustAnchors

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import structlog
 
-from edge_agent.canary import BUILT_IN_CASE, CanaryCase, Marks, examine, refuse_if_worse
-from edge_agent.completion import Completion, CompletionRequest
 from edge_agent.config.inference import InferenceSection
 from edge_agent.config.load import validate
+from edge_agent.domain.completion import Completion, CompletionRequest
 from edge_agent.errors import BadAnswer, BadConfig, Unavailable
 from edge_agent.inference.client import WorkerClient, WorkerStatus
 from edge_agent.inference.gguf import read_header
 from edge_agent.inference.manifest import BUILT_IN, Manifest, check_licence
 from edge_agent.inference.plan import fit
 from edge_agent.inference.tier import TierChoice
+from edge_agent.models.canary import BUILT_IN_CASE, CanaryCase, Marks, examine, refuse_if_worse
 from edge_agent.rollout.model_document import ModelManifest
 
 log = structlog.get_logger(__name__)

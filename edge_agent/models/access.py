@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge_agent.completion import Completion, CompletionRequest
+from edge_agent.domain.completion import Completion, CompletionRequest
+from edge_agent.domain.job import Job
+from edge_agent.domain.level import Allowance, Level, Spent
 from edge_agent.govern.governor import Governor
-from edge_agent.job import Job
-from edge_agent.level import Allowance, Level, Spent
 
 PROMPT_TOKENS = 600
 """Usual length of a prompt, for the governor's forecast."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from edge_agent.finding import Record
+from edge_agent.domain.finding import Record
 
 
 class ModelIdentity(Record):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from edge_agent.diagnosis import Trigger
+from edge_agent.domain.diagnosis import Trigger
+from edge_agent.domain.finding import Finding, Record
 from edge_agent.errors import IllegalTransition
-from edge_agent.finding import Finding, Record
 
 
 class JobState(StrEnum):

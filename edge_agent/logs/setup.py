@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from edge_agent.config.settings import LogSection
-from edge_agent.logrepeats import Repeats
+from edge_agent.logs.repeats import Repeats
 
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """syslog(3) priorities, which journald reads from a ``<N>`` prefix of the line."""

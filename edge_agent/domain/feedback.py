@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from edge_agent.finding import Record
+from edge_agent.domain.finding import Record
 
 LONGEST_HISTORY = 200
 """The newest words of one machine that are looked at."""

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from edge_agent.config.section import Section
-from edge_agent.diagnosis import Severity
+from edge_agent.domain.diagnosis import Severity
 
 SYMPTOM_WORDS: dict[str, str] = {
     "rises": "up",

@@ -1,0 +1,1 @@
+"""What the agent writes to its log: form, repeats, secrets kept out."""
