@@ -110,12 +110,19 @@ def _inside(settings: Settings, where: str) -> Iterator[Line]:
     client_id = settings.mqtt.client_id or f"edge-agent-{settings.agent.id}"
     try:
         with Visit(settings.mqtt, f"{client_id}-check") as visit:
-            who = settings.mqtt.username or "our certificate, or nobody"
-            yield ok("login", f"{where} lets us in as {who}, over MQTT {visit.version}")
+            who = _who(settings.mqtt)
+            yield ok("login", f"{where} lets us in {who}, over MQTT {visit.version}")
             yield from _rights(settings, visit)
             yield from _plant(settings, visit)
     except VisitFailed as problem:
         yield error("login", f"{where}: {problem}", "check mqtt.username, password_file, tls")
+
+
+def _who(mqtt: MqttSection) -> str:
+    """How we showed who we are."""
+    if mqtt.username:
+        return f"as {mqtt.username}"
+    return "by our certificate" if mqtt.tls.certificate else "without a name"
 
 
 def _rights(settings: Settings, visit: Visit) -> Iterator[Line]:

@@ -100,7 +100,6 @@ def test_an_unknown_option_is_wrong_usage(checkout: Path) -> None:
     assert "usage: scripts/install" in done.stderr
 
 
-@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
-@pytest.mark.parametrize("name", ["install", "demo"])
+@pytest.mark.parametrize("name", ["install", "demo", "test", "build_deb", "try_deb", "fetch_tools"])
 def test_the_scripts_are_clean(name: str) -> None:
     subprocess.run(["shellcheck", str(ROOT / "scripts" / name)], check=True)
