@@ -24,6 +24,8 @@ TRIES = 150
 class Loaded:
     """Stands where llama.cpp would read the file, and remembers what it read."""
 
+    drafts = False
+
     def __init__(self, path: str, identity: object, *_: object) -> None:
         self.identity = identity
         self.sha256 = sha256_of(Path(path))
