@@ -24,6 +24,8 @@ PIECE = re.compile(
     r'<text class="(?P<style>[^"]+)" x="(?P<x>[0-9.]+)" y="(?P<y>[0-9.]+)" textLength="[0-9.]+"'
     r"(?P<clip>[^>]*)>(?P<text>[^<]*)</text>"
 )
+FONT = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
+"""Rich's pictures fetch their font from the internet: a viewer's own does as well."""
 SETTINGS = """\
 [agent]
 id = "press-shop-1"
@@ -71,6 +73,7 @@ def draw(name: str, shown: str) -> None:
     PICTURES.mkdir(exist_ok=True)
     file = name.partition(" ")[0]
     svg = PIECE.sub(_in_columns, console.export_svg(title="edge-agent", unique_id=file))
+    svg = FONT.sub("", svg)
     text = "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
     (PICTURES / f"{file}.svg").write_text(text, encoding="utf-8")
 

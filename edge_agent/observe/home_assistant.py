@@ -210,7 +210,8 @@ def _entity(gateway: Gateway, component: str, key: str, body: Document) -> tuple
     return f"{gateway.prefix}/{component}/{key}/config", {
         **body,
         "unique_id": key,
-        "object_id": key,
+        # Proposes the entity's id; Home Assistant 2026.4 takes the older "object_id" no more.
+        "default_entity_id": f"{component}.{key}",
         "availability_topic": f"{gateway.root}/status",
         "availability_template": "{{ value_json.state }}",
         "payload_available": "online",

@@ -143,6 +143,27 @@ def test_only_differences_are_sent_and_the_gone_are_cleared(bench: Bench) -> Non
     assert len(bench.turn(announcer)) == 6 + 4
 
 
+def test_each_entity_proposes_its_own_id_and_names_a_device(bench: Bench) -> None:
+    bench.states = {"Pumpe 1/Süd": "quiet"}
+    sent = [one for one in bench.turn(bench.announcer()) if one.topic.endswith("/config")]
+    proposed = set()
+    for one in sent:
+        entity = json.loads(one.payload)
+        _, component, key, _ = one.topic.split("/")
+        assert entity["default_entity_id"] == f"{component}.{key}"
+        assert entity["unique_id"] == key
+        assert "object_id" not in entity
+        assert {"state_topic", "device", "origin"} <= entity.keys()
+        assert entity["device"]["identifiers"]
+        assert entity["origin"]["name"]
+        # An enumeration has its choices, and neither a unit nor a state class.
+        if entity.get("device_class") == "enum":
+            assert entity["options"]
+            assert not {"state_class", "unit_of_measurement"} & entity.keys()
+        proposed.add(entity["default_entity_id"])
+    assert len(proposed) == len(sent) == 6 + 3
+
+
 def test_a_machine_that_went_between_two_runs_is_cleared(bench: Bench) -> None:
     bench.states = {"a": "quiet", "b": "quiet"}
     bench.turn(bench.announcer())
