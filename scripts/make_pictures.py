@@ -26,6 +26,9 @@ PIECE = re.compile(
 )
 FONT = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 """Rich's pictures fetch their font from the internet: a viewer's own does as well."""
+PART = re.compile("[─━]{1,4}|[^\\s─━]+(?:\xa0[^\\s─━]+)*")
+"""Words that one space parts, or a short piece of a line: a long one would end too early in a font
+that is a little narrower."""
 SETTINGS = """\
 [agent]
 id = "press-shop-1"
@@ -83,7 +86,7 @@ def _in_columns(found: re.Match[str]) -> str:
     spaces, and of a font that is not installed."""
     shown = html.unescape(found["text"])
     parts = []
-    for part in re.finditer("\\S+(?:\xa0\\S+)*", shown.replace(" ", "\xa0")):
+    for part in PART.finditer(shown.replace(" ", "\xa0")):
         x, width = float(found["x"]) + part.start() * CELL, len(part[0]) * CELL
         text = html.escape(part[0], quote=False).replace("\xa0", "&#160;")
         parts.append(
