@@ -143,14 +143,14 @@ def show(reports: list[dict[str, Any]]) -> None:
             table.add_column(title.replace("_", " "))
         for way in ("rules", "rules_refitted", "model", "combined", "indistinguishable_as_one"):
             for view, row in report.get(way, {}).items():
-                table.add_row(way.replace("_", " "), view, *(str(row.get(key)) for key in keys))
+                table.add_row(way.replace("_", " "), view, *(_figure(row.get(key)) for key in keys))
         console.print(table)
         for view, row in report["rules"].items():
             for truth, answers in row.get("confusion", {}).items():
                 said = ", ".join(f"{name} {count}" for name, count in answers.items())
                 console.print(f"  {view:8} {truth}: {said}", highlight=False)
         console.print(
-            f"  undetermined in {report['normal_undetermined']} of "
+            f"  undetermined in {_figure(report['normal_undetermined'])} of "
             f"{report['normal_windows']} normal windows",
             highlight=False,
         )
@@ -166,6 +166,11 @@ def show(reports: list[dict[str, Any]]) -> None:
                 for view, row in views.items()
             )
             console.print(f"calibration error over all sets, {way}: {said}", highlight=False)
+
+
+def _figure(value: float | None) -> str:
+    """A share with two digits; a dash where there was nothing to measure."""
+    return "–" if value is None else f"{value:.2f}"
 
 
 def _said(by: dict[str, float] | None) -> str:
