@@ -83,7 +83,7 @@ def again(record: DiagnosisRecord, settings: Settings, *, recorded_answer: bool)
     """Make a recorded diagnosis again, with the model that it names where it is still there."""
     if recorded_answer or record.completion is None:
         return remake(record, None)
-    models_dir = settings.inference.models_dir or settings.store.state_dir / "models"
+    models_dir = settings.models_dir
     named = record.completion.model.name
     inference = settings.inference
     if Path(inference.model).stem != named:
@@ -107,7 +107,7 @@ def _worker(settings: Settings) -> Iterator[tuple[WorkerClient, Governor, Path]]
         client = WorkerClient(
             settings.inference,
             runtime_dir=folder,
-            models_dir=settings.inference.models_dir or settings.store.state_dir / "models",
+            models_dir=settings.models_dir,
             memory_limit_mb=governor.worker_memory_mb,
         )
         stack.callback(client.close, 0.0)

@@ -113,7 +113,7 @@ def _complete(stack: ExitStack, model: str) -> Complete:
     client = WorkerClient(
         settings.inference,
         runtime_dir=folder,
-        models_dir=settings.inference.models_dir or settings.store.state_dir / "models",
+        models_dir=settings.models_dir,
         memory_limit_mb=lambda: WORKER_MB,
     )
     stack.callback(client.close, 0.0)

@@ -72,8 +72,11 @@ def _tell_absence(reason: str, left: Path, *, as_json: bool) -> None:
     if at is None:
         typer.echo(f"there is no report of an earlier run in {left}")
     else:
-        level = _part(report, "governor").get("level", "not known")
-        uptime = _part(report, "agent").get("uptime_s", "?")
+        from edge_agent.cli.report_parts import part
+
+        known = report or {}
+        level = part(known, "governor").get("level", "not known")
+        uptime = part(known, "agent").get("uptime_s", "?")
         typer.echo(f"its last report was written at {at}: level {level}, up {uptime} s ({left})")
     typer.echo("start it:       systemctl start edge-agent     (or: edge-agent run --config FILE)")
     typer.echo("see why:        journalctl -u edge-agent -n 50")
@@ -88,8 +91,3 @@ def _last_report(left: Path) -> tuple[dict[str, Any] | None, str | None]:
     except (OSError, ValueError):
         return None, None
     return (document if isinstance(document, dict) else None), at.replace("+00:00", "Z")
-
-
-def _part(report: dict[str, Any] | None, name: str) -> dict[str, Any]:
-    found = (report or {}).get(name)
-    return found if isinstance(found, dict) else {}

@@ -29,7 +29,7 @@ def worker(config: ConfigOption = Path("/etc/edge-agent/edge-agent.toml")) -> No
             "inference.socket is not set: the daemon would not find this worker. Set it to "
             '"/run/edge-agent-inference/inference.sock" in the settings of both'
         )
-    models_dir = settings.inference.models_dir or settings.store.state_dir / "models"
+    models_dir = settings.models_dir
     cache = os.environ.get("CACHE_DIRECTORY", "").split(":")[0]
     main(
         worker_arguments(

@@ -128,6 +128,11 @@ class Settings(Section):
     rollout: RolloutSection = RolloutSection()
     log: LogSection = LogSection()
 
+    @property
+    def models_dir(self) -> Path:
+        """Where added models and adapters lie: as set, or beside the store."""
+        return self.inference.models_dir or self.store.state_dir / "models"
+
     def topic(self, name: str) -> str:
         """Our own topic ``{prefix}/{agent id}/{name}``."""
         return f"{self.agent.topic_prefix}/{self.agent.id}/{name}"

@@ -28,6 +28,12 @@ FACTORS = {
 """Factors between units in use → which; each way."""
 OFFSETS = ((1.8, 32.0, "°C and °F"), (1.0, 273.15, "°C and K"))
 """(factor, offset) of units with another zero, each way."""
+_FORTH = (*((factor, 0.0, which) for factor, which in FACTORS.items()), *OFFSETS)
+CONVERSIONS = (
+    *_FORTH,
+    *((1.0 / factor, -offset / factor, which) for factor, offset, which in _FORTH),
+)
+"""(factor, offset, which): every conversion, forth and back."""
 EXACT = 0.01
 """A changed unit gives the old level times the factor, within this share of it …"""
 FAR = 10.0
@@ -107,7 +113,7 @@ def changed_unit(context: Context, index: int) -> str:
     before = float(profile.center[index] + context.baseline[index] * spread)
     now = float(context.tracker.last[index])
     best, nearest = "", np.inf
-    for factor, offset, which in _conversions():
+    for factor, offset, which in CONVERSIONS:
         meant = factor * before + offset
         off = abs(now - meant)
         fits = off <= EXACT * abs(meant) + NOISE * factor * spread
@@ -118,12 +124,6 @@ def changed_unit(context: Context, index: int) -> str:
         return ""
     name = context.signals[index]
     return f"{name} jumped from {before:.4g} to {now:.4g}: a change of unit ({best})?"
-
-
-def _conversions() -> list[tuple[float, float, str]]:
-    forth = [(factor, 0.0, which) for factor, which in FACTORS.items()]
-    both = [*forth, *OFFSETS]
-    return both + [(1.0 / factor, -offset / factor, which) for factor, offset, which in both]
 
 
 def alone_against(context: Context, index: int) -> list[str]:

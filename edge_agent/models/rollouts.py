@@ -52,7 +52,7 @@ class Models:
     def __init__(self, around: Surroundings) -> None:
         settings = around.settings()
         self._around = around
-        self._dir = models_dir(settings)
+        self._dir = settings.models_dir
         self.worker = ModelSwitch(
             settings.inference,
             settings.store.state_dir,
@@ -112,11 +112,6 @@ class Models:
         return ModelRollout(around.memory(kind), effects)
 
 
-def models_dir(settings: Settings) -> Path:
-    """Where added models lie: as set, or beside the store."""
-    return settings.inference.models_dir or settings.store.state_dir / "models"
-
-
 def no_room(settings: Settings, budget_mb: int) -> str | None:
     """Why no model of ``settings`` fits into ``budget_mb``; None where one does."""
-    return TierChoice(settings.inference, models_dir(settings)).no_room(budget_mb)
+    return TierChoice(settings.inference, settings.models_dir).no_room(budget_mb)

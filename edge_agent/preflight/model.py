@@ -22,16 +22,10 @@ ALONE = "without it the rules answer alone"
 SMOKE_S = 120.0
 
 
-def models_dir(about: Subject) -> Path:
-    """Where added models lie."""
-    settings = about.settings
-    return settings.inference.models_dir or settings.store.state_dir / "models"
-
-
 def model(about: Subject) -> Iterator[Line]:
     """The model is there, is what it should be, is licensed, and fits."""
     inference = about.settings.inference
-    folder = models_dir(about)
+    folder = about.settings.models_dir
     try:
         found = catalog.resolve(inference.model, folder)
         check_licence(found.manifest, inference.accepted_licences)
@@ -84,7 +78,7 @@ def smoke_run(about: Subject) -> Iterator[Line]:
         client = WorkerClient(
             inference.model_copy(update={"prefix_cache_mb": 0}),
             runtime_dir=folder,
-            models_dir=models_dir(about),
+            models_dir=about.settings.models_dir,
             memory_limit_mb=lambda: room,
         )
         stack.callback(client.close, 0.0)
