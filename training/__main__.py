@@ -120,7 +120,8 @@ def evaluate(
 def export(work: Folder = WORK, base: Base = None, threads: Threads = 1) -> None:
     """Write the adapter as GGUF with its manifest, and compare llama.cpp's answers with torch's."""
     from edge_agent.diagnose.fault_reading import SIGNAL_WORDS, SPEED_WORDS
-    from training.export import Described, manifest, sha256_of, write_adapter
+    from edge_agent.inference.catalog import sha256_of
+    from training.export import Described, manifest, write_adapter
     from training.figures import TEST_SEED, flat
     from training.generate import cards, source
     from training.parity import LlamaReader, compare

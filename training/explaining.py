@@ -65,7 +65,8 @@ def train(
 @app.command()
 def export(work: Folder = WORK, base: Base = None) -> None:
     """Write the adapter as GGUF with its manifest."""
-    from training.export import Described, manifest, sha256_of, write_adapter
+    from edge_agent.inference.catalog import sha256_of
+    from training.export import Described, manifest, write_adapter
     from training.train import restore
 
     network, _, file = _network(base, 1)

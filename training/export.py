@@ -7,7 +7,6 @@ network keeps the base model's own order of rows, nothing is permuted. Pure but 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.diagnose.fault_reading import AnswerKind
+from edge_agent.inference.catalog import sha256_of
 from edge_agent.inference.gguf_writer import Blob, Value, write_gguf
 
 F16 = 1
@@ -64,15 +64,6 @@ def write_adapter(path: Path, pairs: Mapping[str, Pair], about: Described) -> No
 def _blob(name: str, array: NDArray[np.float32]) -> Blob:
     data = array.astype("<f2").tobytes()
     return Blob(name, tuple(array.shape[::-1]), F16, lambda: (data,))
-
-
-def sha256_of(path: Path) -> str:
-    """Of a whole file, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def manifest(

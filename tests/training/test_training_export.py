@@ -14,8 +14,9 @@ import edge_agent
 from edge_agent.diagnose.fault_reading import AnswerKind
 from edge_agent.errors import BadConfig
 from edge_agent.inference.adapter import AdapterManifest
+from edge_agent.inference.catalog import sha256_of
 from edge_agent.inference.gguf import read_adapter_header
-from training.export import Described, manifest, sha256_of, write_adapter
+from training.export import Described, manifest, write_adapter
 from training.weights import dequantize
 
 SHIPPED = Path(edge_agent.__file__).parent / "inference" / "adapters"
